@@ -1,0 +1,156 @@
+/**
+ * What the Control API (D01) needs of the rest of the daemon. Routes call these and nothing else, so a route stays a few
+ * lines: validate, call, render. Every method throws NyxError.
+ */
+
+import type {
+  ContainerDetails,
+  ContainerSummary,
+  CreateResult,
+  DiskUsage,
+  EventRecord,
+  ExecRequest,
+  ImageDetails,
+  ImageHistoryRow,
+  ImagePruneResult,
+  ImageRemoveResult,
+  ImageSummary,
+  LoginRequest,
+  PullResult,
+  SystemInfo,
+  VersionInfo,
+  VolumeInfo,
+} from "../spec/api.ts";
+import type { ContainerConfig, Resources } from "../spec/container.ts";
+import type { PullEvent, RegistryCredentials } from "../spec/image.ts";
+import type { ExitStatus } from "../../workers/protocol.ts";
+
+/** Options of a pull; progress as interface events. */
+export interface PullOptions {
+  platform?: string;
+  credentials?: RegistryCredentials;
+  signal?: AbortSignal;
+  onEvent?: (event: PullEvent) => void;
+}
+
+/** Image Store and Puller (D04). */
+export interface ImageService {
+  pull(ref: string, options: PullOptions): Promise<PullResult>;
+  list(): Promise<ImageSummary[]>;
+  /** By reference, id, short id or unique prefix. */
+  inspect(ref: string): Promise<ImageDetails>;
+  history(ref: string): Promise<ImageHistoryRow[]>;
+  remove(ref: string, force: boolean): Promise<ImageRemoveResult>;
+  /** `all`: also tagged images that no container uses; else only untagged ones. */
+  prune(options: { dryRun: boolean; all: boolean }): Promise<ImagePruneResult>;
+  tag(source: string, target: string): Promise<void>;
+  /** docker-archive, OCI archive (plain, gzip or zstd tar). */
+  load(body: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<{ refs: string[]; ids: string[] }>;
+  save(refs: string[], format: "docker-archive" | "oci-archive"): Promise<ReadableStream<Uint8Array>>;
+  login(request: LoginRequest): Promise<{ identityToken?: string }>;
+}
+
+/** Input of an attached stream, as the API decodes it from the request body. */
+export type StreamInput =
+  | { kind: "stdin"; bytes: Uint8Array }
+  | { kind: "stdinEnd" }
+  | { kind: "resize"; rows: number; cols: number }
+  | { kind: "signal"; signal: string };
+
+/** A running attachment. Output is already encoded frames (spec/frames.ts), or raw bytes for a log read as text. */
+export interface Attachment {
+  output: AsyncIterable<Uint8Array>;
+  /** Feeds input; resolves when it was taken (back-pressure). Absent when stdin was not asked for. */
+  input?: (input: StreamInput) => Promise<void>;
+  /** Settles after the output ended. */
+  exit: Promise<ExitStatus | undefined>;
+  /** Detaches: stops the output, leaves the process alone. */
+  detach(): void;
+}
+
+/** What to attach. */
+export interface AttachOptions {
+  stdin: boolean;
+  stdout: boolean;
+  stderr: boolean;
+  /** Lines of log to show first. */
+  replay?: number;
+  rows?: number;
+  cols?: number;
+}
+
+/** What to read of a log. */
+export interface LogQuery {
+  follow: boolean;
+  tail?: number;
+  since?: string;
+  until?: string;
+  stdout: boolean;
+  stderr: boolean;
+  timestamps: boolean;
+  format: "text" | "frames" | "jsonl";
+  grep?: string;
+}
+
+/** Supervisor (D02). `ref` is an id, name, short id or unique prefix. */
+export interface ContainerService {
+  list(options: { all: boolean; filters: Record<string, string[]>; size?: boolean }): Promise<ContainerSummary[]>;
+  inspect(ref: string): Promise<ContainerDetails>;
+  /** Makes a container; the image must be present. */
+  create(config: ContainerConfig): Promise<CreateResult>;
+  /** Starts; with `attach`, the attachment is in place before the first byte of output. */
+  start(ref: string, attach?: AttachOptions): Promise<{ id: string; pid: number; attachment?: Attachment }>;
+  stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }>;
+  restart(ref: string, options: { timeoutS?: number }): Promise<{ id: string }>;
+  kill(ref: string, signal: string): Promise<{ id: string; signal: string }>;
+  pause(ref: string): Promise<{ id: string }>;
+  unpause(ref: string): Promise<{ id: string }>;
+  remove(ref: string, options: { force: boolean; volumes: boolean }): Promise<{ id: string }>;
+  prune(options: { filters: Record<string, string[]> }): Promise<{ removed: string[]; reclaimed: number }>;
+  rename(ref: string, name: string): Promise<{ id: string; name: string }>;
+  update(ref: string, resources: Resources, restart?: string): Promise<{ id: string; warnings: string[] }>;
+  wait(
+    ref: string,
+    condition: "not-running" | "next-exit" | "removed" | "healthy",
+    signal: AbortSignal,
+  ): Promise<{ exitCode: number; error?: string }>;
+  attach(ref: string, options: AttachOptions): Promise<Attachment>;
+  exec(ref: string, request: ExecRequest): Promise<{ execId: string; pid?: number; attachment?: Attachment }>;
+  resize(ref: string, rows: number, cols: number): Promise<void>;
+  logs(ref: string, query: LogQuery): Promise<AsyncIterable<Uint8Array>>;
+  top(ref: string): Promise<{ titles: string[]; processes: string[][] }>;
+  stats(ref: string): Promise<Record<string, number | string>>;
+  changes(ref: string): Promise<{ kind: "A" | "C" | "D"; path: string }[]>;
+}
+
+/** Named and anonymous volumes. */
+export interface VolumeService {
+  list(): Promise<VolumeInfo[]>;
+  create(
+    options: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> },
+  ): Promise<VolumeInfo>;
+  inspect(name: string): Promise<VolumeInfo>;
+  remove(name: string, force: boolean): Promise<void>;
+  prune(options: { all: boolean }): Promise<{ removed: string[]; reclaimed: number }>;
+}
+
+/** The daemon itself. */
+export interface SystemService {
+  version(): VersionInfo;
+  info(): Promise<SystemInfo>;
+  df(): Promise<DiskUsage>;
+  /** Events from `since` on; follows until aborted unless `until` lies in the past. */
+  events(
+    options: { since?: string; until?: string; filters: Record<string, string[]>; signal: AbortSignal },
+  ): AsyncIterable<EventRecord>;
+  /** Stops all containers and then the daemon. */
+  shutdown(options: { timeoutS?: number }): Promise<void>;
+}
+
+/** All of it. */
+export interface Services {
+  images: ImageService;
+  containers: ContainerService;
+  volumes: VolumeService;
+  system: SystemService;
+}

@@ -1,0 +1,75 @@
+/**
+ * The way into libc: opens it, encodes C strings, and turns -1 into a SyscallError.
+ *
+ * errno is thread-local and this module is instantiated once per thread (main or worker), so the address that
+ * `__errno_location` gives is taken once and read as plain memory: no other operation can run between a synchronous call
+ * and the read. After a nonblocking call errno belongs to a pool thread: such calls use {@linkcode viaRaw}.
+ */
+
+import { SyscallError } from "../errno.ts";
+
+/** Candidate absolute paths of the C library; a worker with scoped ffi permission must be granted these. */
+export const LIBC_PATHS: readonly string[] = Deno.build.arch === "aarch64"
+  ? ["/lib/aarch64-linux-gnu/libc.so.6", "/lib64/libc.so.6"]
+  : ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6"];
+
+/**
+ * Opens the first library of `paths` that loads.
+ *
+ * @throws Error naming every path tried and why it failed
+ */
+export function openLibrary<S extends Deno.ForeignLibraryInterface>(
+  paths: readonly string[],
+  symbols: S,
+): Deno.DynamicLibrary<S> {
+  const failures: string[] = [];
+  for (const path of paths) {
+    try {
+      return Deno.dlopen(path, symbols);
+    } catch (e) {
+      failures.push(`${path}: ${e instanceof Error ? e.message : String(e)}`);
+    }
+  }
+  throw new Error(`Could not load a shared library; tried ${failures.join("; ")}`);
+}
+
+/** Opens libc with the given symbols. */
+export function openLibc<S extends Deno.ForeignLibraryInterface>(symbols: S): Deno.DynamicLibrary<S> {
+  return openLibrary(LIBC_PATHS, symbols);
+}
+
+const base = openLibc({ __errno_location: { parameters: [], result: "pointer" } });
+const location = base.symbols.__errno_location();
+if (location === null) throw new Error("__errno_location returned null");
+const errnoView = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4));
+
+/** errno of the calling thread as the last synchronous foreign call left it. */
+export function lastErrno(): number {
+  return errnoView[0] ?? 0;
+}
+
+/** Returns `ret`, or throws the SyscallError of errno when it is negative. `ret` must come from a synchronous call. */
+export function check(ret: number, syscall: string, subject?: string): number {
+  if (ret < 0) throw new SyscallError(syscall, lastErrno(), subject);
+  return ret;
+}
+
+/** As {@linkcode check}, for calls that return ssize_t or long as bigint; the result must fit a safe integer. */
+export function checkBig(ret: bigint, syscall: string, subject?: string): number {
+  if (ret < 0n) throw new SyscallError(syscall, lastErrno(), subject);
+  return Number(ret);
+}
+
+const encoder = new TextEncoder();
+
+/**
+ * NUL-terminated bytes of a string for a `buffer` parameter.
+ *
+ * @throws SyscallError EINVAL when the string holds a NUL, which would silently shorten a path
+ */
+export function cstr(s: string): Uint8Array<ArrayBuffer> {
+  if (s.includes("\0")) throw new SyscallError("cstr", 22, s);
+  const bytes = new Uint8Array(s.length * 3 + 1);
+  const { written } = encoder.encodeInto(s, bytes);
+  return bytes.subarray(0, written + 1);
+}

@@ -1,0 +1,481 @@
+/**
+ * Every message between the daemon's main thread and its stage workers, typed in one place.
+ *
+ * A stage is served by `workers/<stage>/main.ts`. Every operation is idempotent by its key (digest or container id), so that a request lost
+ * with a dead worker can be sent again.
+ */
+
+import type {
+  ContainerConfig,
+  LogOptions,
+  NetworkAttachment,
+  PortMapping,
+  Resources,
+} from "../daemon/spec/container.ts";
+import type { Descriptor, ImageExecConfig, Platform, RegistryCredentials } from "../daemon/spec/image.ts";
+
+// ---------------------------------------------------------------- pull (D04)
+
+/** Where and how to reach one registry for one request. */
+export interface RegistryAccess {
+  /** Canonical reference: domain/path:tag, domain/path@digest, or both. */
+  ref: string;
+  credentials?: RegistryCredentials;
+  /** Plain http, or https without verification, is allowed for this host; loopback hosts use http without it. */
+  insecure?: boolean;
+}
+
+/** What a reference resolved to. Bytes are exact, as the digests say. */
+export interface ResolvedImage {
+  /** Digest of the index when the reference named one. */
+  indexDigest?: string;
+  indexBytes?: Uint8Array;
+  indexMediaType?: string;
+  manifestDigest: string;
+  manifestMediaType: string;
+  manifestBytes: Uint8Array;
+  configBytes: Uint8Array;
+}
+
+/** Stage `pull`: speaks to registries, writes blobs. No ffi, no run. */
+export type PullStage = {
+  ops: {
+    /** Manifest and config of a reference for a platform. Bad digests fail with data_loss. */
+    resolve: {
+      request: RegistryAccess & { platform: Platform };
+      result: ResolvedImage;
+      progress: { phase: "auth" | "manifest" | "config" };
+    };
+    /** Manifest digest a tag points at now (HEAD, else GET). */
+    head: { request: RegistryAccess; result: { digest: string }; progress: never };
+    /**
+     * Downloads a blob into the store, resuming what is there; verifies digest and size; commits by rename.
+     * With `port`, the bytes also go out over a ByteSender as they arrive (including those already on disk).
+     */
+    fetchBlob: {
+      request: RegistryAccess & { descriptor: Descriptor; port?: MessagePort };
+      result: { digest: string; size: number; downloaded: number };
+      progress: { current: number; size: number };
+    };
+    /** Tries a login: GET /v2/ with the credentials. Unauthenticated on refusal. */
+    login: {
+      request: { registry: string; credentials: RegistryCredentials; insecure?: boolean };
+      result: { identityToken?: string };
+      progress: never;
+    };
+  };
+  event: never;
+};
+
+/** What `workers/pull/main.ts` is told at start, through its first request-independent message: the worker's name. */
+export interface PullInit {
+  /** images/ directory: blobs/sha256/<hex> and ingest/<hex> live below. */
+  imagesDir: string;
+}
+
+// ---------------------------------------------------------------- extract (D05)
+
+/** Bounds on one layer, against bombs. */
+export interface ExtractLimits {
+  /** Most entries. */
+  maxEntries: number;
+  /** Most bytes unpacked. */
+  maxBytes: number;
+  /** Most unpacked bytes for each compressed byte, judged after the first 64 MiB. */
+  maxRatio: number;
+  /** Bytes that must stay free on the disk. */
+  minFreeBytes: number;
+}
+
+/** A layer that was unpacked and committed. */
+export interface ExtractedLayer {
+  diffId: string;
+  /** Bytes of the uncompressed tar. */
+  tarSize: number;
+  /** Bytes on disk as du counts them. */
+  diskBytes: number;
+  entries: number;
+}
+
+/** Stage `extract`: compressed bytes in, committed layer directory out. */
+export type ExtractStage = {
+  ops: {
+    /**
+     * Unpacks one layer into `layersDir`, committed by rename only when the compressed digest and the diffID both match.
+     * A layer that is already committed is returned at once (and the port cancelled).
+     */
+    layer: {
+      request: {
+        layersDir: string;
+        /** Descriptor of the compressed blob. */
+        blob: Descriptor;
+        diffId: string;
+        source: { kind: "port"; port: MessagePort } | { kind: "file"; path: string };
+        limits: ExtractLimits;
+      };
+      result: ExtractedLayer;
+      progress: { current: number };
+    };
+  };
+  event: never;
+};
+
+// ---------------------------------------------------------------- rootfs (D05)
+
+/** Stage `rootfs`: overlay mounts, files inside a root by RESOLVE_IN_ROOT, volumes, removal of trees. */
+export type RootfsStage = {
+  ops: {
+    /** Mounts overlay/<id>/merged from the layers, bottom first. Idempotent: an existing right mount is kept. */
+    mount: {
+      request: {
+        id: string;
+        baseDir: string;
+        /** diffIDs, bottom layer first. */
+        layers: string[];
+        /** The writable layer is thrown away with the container: skip syncing it (`volatile`). */
+        volatile: boolean;
+        /** Directory to make inside, such as the working directory; owned by root when missing. */
+        ensureDirs: string[];
+        /** Also give back these small files of the root, read without leaving it. */
+        readFiles: string[];
+      };
+      result: {
+        rootfs: string;
+        /** Content by path; missing files are absent. At most 1 MiB each. */
+        files: Record<string, Uint8Array>;
+      };
+      progress: never;
+    };
+    /** Unmounts; not an error when nothing is mounted. `removeDirs` also deletes overlay/<id>. */
+    unmount: {
+      request: { id: string; baseDir: string; removeDirs: boolean };
+      result: { removed: boolean };
+      progress: never;
+    };
+    /** Fills an empty volume directory from a directory of the mounted root (copy-up: content, owner, mode, xattrs). */
+    populateVolume: {
+      request: { rootfs: string; target: string; volumeDir: string };
+      result: { copied: number };
+      progress: never;
+    };
+    /** Makes the mount point (directory, or file for a file) inside a root, without following links out of it. */
+    ensureMountpoint: {
+      request: { rootfs: string; target: string; kind: "dir" | "file" };
+      result: void;
+      progress: never;
+    };
+    /** Removes a whole tree below baseDir, in the background of other work. Missing is no error. */
+    removeTree: { request: { path: string }; result: { removed: boolean }; progress: never };
+    /** Bytes on disk as du counts them, hard links once. */
+    usage: { request: { paths: string[] }; result: { bytes: number[] }; progress: never };
+    /** Mount points below baseDir that exist now, for reconciliation. */
+    listMounts: { request: { baseDir: string }; result: { targets: string[] }; progress: never };
+    /** Makes dir a shared mount point of its own (bind onto itself), so that mounts made below are seen by unshared threads. */
+    shareDir: { request: { path: string }; result: { mounted: boolean }; progress: never };
+    /** Undoes shareDir and any mount below a path, deepest first. */
+    unmountBelow: { request: { path: string }; result: { unmounted: string[] }; progress: never };
+    /** What the container changed against its image: A added, C changed, D deleted. */
+    diff: {
+      request: { id: string; baseDir: string; layers: string[] };
+      result: { kind: "A" | "C" | "D"; path: string }[];
+      progress: never;
+    };
+  };
+  event: never;
+};
+
+// ---------------------------------------------------------------- bundle (D06)
+
+/** A mount after volumes were resolved: what config.json gets. */
+export interface ResolvedMount {
+  type: "bind" | "tmpfs";
+  source: string;
+  target: string;
+  options: string[];
+}
+
+/** What the host offers, read once at start. */
+export interface HostFacts {
+  cgroup: "v1" | "v2" | "hybrid";
+  apparmor: boolean;
+  /** Capabilities in nyxd's bounding set, such as CAP_CHOWN. */
+  capabilities: string[];
+  /** Kernel release. */
+  kernel: string;
+  /** Controllers usable for containers. */
+  controllers: string[];
+  /** Hard limits of nyxd, for clamping when CAP_SYS_RESOURCE is missing; -1 unlimited. */
+  rlimits: Record<string, { soft: number; hard: number }>;
+}
+
+/** Stage `bundle`: writes bundles/<id>/config.json and the files mounted over /etc. No ffi, no run. */
+export type BundleStage = {
+  ops: {
+    generate: {
+      request: {
+        id: string;
+        bundleDir: string;
+        config: ContainerConfig;
+        image: ImageExecConfig;
+        rootfs: string;
+        /** /etc/passwd and /etc/group of the root; absent when it has none. */
+        passwd?: Uint8Array;
+        group?: Uint8Array;
+        /** Path crun joins; missing means no network namespace of its own (host). */
+        netnsPath?: string;
+        /** For `container:` modes: pid of the other container's init. */
+        joinPids: { pid?: number; ipc?: number; uts?: number };
+        mounts: ResolvedMount[];
+        hostname: string;
+        /** Lines for /etc/hosts beside the defaults: [ip, names…]. */
+        hosts: [string, string[]][];
+        resolvConf: string;
+        /** Use these files of another container instead (container: network mode). */
+        shareEtcFrom?: string;
+        cgroupsPath: string;
+        host: HostFacts;
+        /** Path of the init binary for `--init`. */
+        initPath?: string;
+      };
+      result: {
+        /** argv as it will run. */
+        argv: string[];
+        warnings: string[];
+        stopSignal: string;
+        uid: number;
+        gid: number;
+      };
+      progress: never;
+    };
+    /** The OCI process object for `exec`, from the container's own config.json. */
+    execProcess: {
+      request: {
+        bundleDir: string;
+        argv: string[];
+        tty: boolean;
+        env: string[];
+        user?: string;
+        workingDir?: string;
+        privileged: boolean;
+        passwd?: Uint8Array;
+        group?: Uint8Array;
+        consoleSize?: { rows: number; cols: number };
+      };
+      result: { process: Record<string, unknown> };
+      progress: never;
+    };
+  };
+  event: never;
+};
+
+// ---------------------------------------------------------------- network (D08)
+
+/** A network as the network worker needs it. */
+export interface NetworkDefinition {
+  name: string;
+  driver: "bridge";
+  bridge: string;
+  /** CIDR. */
+  subnet: string;
+  gateway: string;
+  /** IPv6 ULA CIDR and gateway. */
+  subnet6?: string;
+  gateway6?: string;
+  internal?: boolean;
+  mtu?: number;
+  labels?: Record<string, string>;
+}
+
+/** One network's part of a container's set-up. */
+export interface NetworkEndpoint {
+  network: string;
+  interface: string;
+  ip: string;
+  prefix: number;
+  gateway: string;
+  ip6?: string;
+  prefix6?: number;
+  gateway6?: string;
+  mac: string;
+}
+
+/** What a container's network looks like once set up. */
+export interface NetworkResult {
+  /** Path crun joins and others may open. */
+  netnsPath: string;
+  endpoints: NetworkEndpoint[];
+  /** Published ports with ephemeral ones filled in. */
+  ports: Required<PortMapping>[];
+}
+
+/** Stage `network`: bridges, namespaces, addresses, nftables. Never terminated in mid-operation. */
+export type NetworkStage = {
+  ops: {
+    /** First request: ensures bridge, sysctls and nft table, loads leases, tears down what no longer belongs to `live`. */
+    init: {
+      request: {
+        baseDir: string;
+        networks: NetworkDefinition[];
+        /** Ids of containers whose network must be kept (they run). */
+        live: string[];
+        /** Ids whose leases and port reservations must be kept although they do not run. */
+        known: string[];
+        /** netns kept ready. */
+        poolSize: number;
+        defaultPublishIp: string;
+      };
+      result: { removed: string[]; warnings: string[] };
+      progress: never;
+    };
+    ensureNetwork: { request: { network: NetworkDefinition }; result: void; progress: never };
+    removeNetwork: { request: { name: string }; result: void; progress: never };
+    /** Reserves ports and addresses without making anything, so that `create` fails cleanly. Names the holder in already_exists. */
+    reserve: {
+      request: { id: string; name: string; attachments: NetworkAttachment[]; ports: PortMapping[] };
+      result: { ports: Required<PortMapping>[] };
+      progress: never;
+    };
+    release: { request: { id: string }; result: void; progress: never };
+    /** Makes (or finds again) the netns, links, addresses, routes and port rules of a container. */
+    setup: {
+      request: {
+        id: string;
+        name: string;
+        /** `none`: a netns with loopback alone. */
+        mode: "bridge" | "none";
+        attachments: NetworkAttachment[];
+        ports: PortMapping[];
+        sysctls: Record<string, string>;
+      };
+      result: NetworkResult;
+      progress: never;
+    };
+    /** Takes down everything of a container; collects all errors; missing parts are no error. The lease stays until release. */
+    teardown: { request: { id: string }; result: void; progress: never };
+    /** Takes away bridge, table and pool of this daemon: after the last container, at shutdown. */
+    shutdown: { request: { keepNetworks: boolean }; result: void; progress: never };
+    /** What stands in the way of published ports, as sentences with the fix. */
+    diagnose: { request: Record<string, never>; result: { findings: string[] }; progress: never };
+  };
+  event: { kind: "repaired"; what: string };
+};
+
+// ---------------------------------------------------------------- streams (D07 launch, D11)
+
+/** Outcome of a container's or exec's process. */
+export interface ExitStatus {
+  /** 0..255; 128+n for signal n; 125..127 as Docker means them when it never ran. */
+  code: number;
+  /** RFC 3339 with nanoseconds. */
+  finishedAt: string;
+  oomKilled: boolean;
+  /** crun's own message when the process never ran. */
+  error?: string;
+}
+
+/** Stage `streams`: starts crun under a monitor, owns stdio, logs, exits, on one epoll loop. */
+export type StreamsStage = {
+  ops: {
+    init: {
+      request: {
+        baseDir: string;
+        crunPath: string;
+        crunRoot: string;
+        cgroup: HostFacts["cgroup"];
+        logDefaults: Required<LogOptions>;
+      };
+      result: { crunVersion: string };
+      progress: never;
+    };
+    /** Starts `crun run` under a new monitor; resolves when the process runs (or has already ended well). */
+    launch: {
+      request: {
+        id: string;
+        bundleDir: string;
+        tty: boolean;
+        stdin: boolean;
+        log: LogOptions;
+        consoleSize?: { rows: number; cols: number };
+      };
+      result: { pid: number; startedAt: string; cgroup?: string };
+      progress: never;
+    };
+    /** Takes over a monitor left by an earlier nyxd: reopens stdio, drains it, and reports its exit even if it is already over. */
+    adopt: {
+      request: { id: string; bundleDir: string; tty: boolean; stdin: boolean; log: LogOptions };
+      result: { state: "running"; pid: number } | { state: "exited"; exit: ExitStatus } | { state: "gone" };
+      progress: never;
+    };
+    /**
+     * Streams output from now on (or from `replay` lines back) over `port` as ByteSender of encoded frames, until the process ends
+     * or the port is cancelled. Input arrives by stdin, closeStdin.
+     */
+    attach: {
+      request: { id: string; port: MessagePort; stdout: boolean; stderr: boolean; replay?: number };
+      result: { reason: "exited" | "detached" };
+      progress: never;
+    };
+    /** Writes to stdin; resolves when the bytes are in the pipe (back-pressure). */
+    stdin: { request: { id: string; bytes: Uint8Array }; result: void; progress: never };
+    closeStdin: { request: { id: string }; result: void; progress: never };
+    resize: { request: { id: string; rows: number; cols: number }; result: void; progress: never };
+    /** Sends a signal through crun; `all` to every process of the container. */
+    kill: { request: { id: string; signal: string; all: boolean }; result: void; progress: never };
+    pause: { request: { id: string }; result: void; progress: never };
+    resume: { request: { id: string }; result: void; progress: never };
+    /** crun update. */
+    update: { request: { id: string; resources: Resources }; result: void; progress: never };
+    /** crun delete --force, and the monitor's files. Idempotent. */
+    delete: { request: { id: string }; result: void; progress: never };
+    /** The exit was recorded: lets the monitor go. */
+    acknowledge: { request: { id: string }; result: void; progress: never };
+    /** Runs a process inside; same stdio ops with `execId` as id. Resolves when it has ended. */
+    exec: {
+      request: {
+        id: string;
+        execId: string;
+        process: Record<string, unknown>;
+        tty: boolean;
+        stdin: boolean;
+        /** Output as ByteSender of encoded frames; absent discards it. */
+        port?: MessagePort;
+        consoleSize?: { rows: number; cols: number };
+        /** Resolve as soon as it runs. */
+        detach: boolean;
+      };
+      result: { pid: number; exit?: ExitStatus };
+      progress: { pid: number };
+    };
+    /** Reads the log from the end or by follow, as ByteSender of JSONL (raw) or text. */
+    logs: {
+      request: {
+        id: string;
+        port: MessagePort;
+        follow: boolean;
+        /** Lines from the end; missing means all. */
+        tail?: number;
+        /** RFC 3339. */
+        since?: string;
+        until?: string;
+        stdout: boolean;
+        stderr: boolean;
+        timestamps: boolean;
+        /** text: just the lines; frames: encoded stdout/stderr frames; jsonl: records as stored. */
+        format: "text" | "frames" | "jsonl";
+        /** Only lines containing this (plain text). */
+        grep?: string;
+      };
+      result: { lines: number; corrupt: number };
+      progress: never;
+    };
+    /** Containers crun knows, with pid and status. */
+    list: { request: Record<string, never>; result: { id: string; pid: number; status: string }[]; progress: never };
+    /** Waits until all log writers have flushed, and lets go of everything without touching containers. */
+    shutdown: { request: Record<string, never>; result: void; progress: never };
+  };
+  event: { kind: "exit"; id: string; exit: ExitStatus } | { kind: "oom"; id: string } | {
+    kind: "dropped";
+    id: string;
+    lines: number;
+  };
+};
