@@ -1,0 +1,148 @@
+/**
+ * Durable container records: supervisor/containers/<id>.json, with bundles/<id>/nyxd-meta.json as the spare from which a
+ * missing or corrupt record is rebuilt. A corrupt file is moved aside and reported, never deleted.
+ */
+
+import { CONTAINER_ID } from "../spec/container.ts";
+import type { Logger } from "../log/logger.ts";
+import { writeFileAtomic } from "./atomic.ts";
+import { type ContainerRecord, parseRecord } from "./record.ts";
+
+interface Writer {
+  dirty: boolean;
+  running: Promise<void> | undefined;
+  removed: boolean;
+}
+
+/** Store of all records of one base directory. */
+export class RecordStore {
+  readonly #dir: string;
+  readonly #bundlesDir: string;
+  readonly #log: Logger;
+  readonly #writers = new Map<string, Writer>();
+
+  /**
+   * @param baseDir the daemon's base directory
+   * @param log where quarantined files are reported
+   */
+  constructor(baseDir: string, log: Logger) {
+    this.#dir = `${baseDir}/supervisor/containers`;
+    this.#bundlesDir = `${baseDir}/bundles`;
+    this.#log = log;
+  }
+
+  /** Makes the directory. */
+  async prepare(): Promise<void> {
+    await Deno.mkdir(this.#dir, { recursive: true, mode: 0o700 });
+  }
+
+  /**
+   * Saves the record's present content; resolves when that or a newer state is on disk. Saves of one record coalesce, so
+   * that a burst of transitions costs two writes at most.
+   */
+  save(record: ContainerRecord): Promise<void> {
+    const writer = this.#writers.get(record.id) ?? { dirty: false, running: undefined, removed: false };
+    this.#writers.set(record.id, writer);
+    writer.dirty = true;
+    if (writer.running === undefined) {
+      writer.running = this.#drain(record, writer).finally(() => writer.running = undefined);
+      return writer.running;
+    }
+    return writer.running.then(() => (writer.dirty && !writer.removed ? this.save(record) : undefined));
+  }
+
+  async #drain(record: ContainerRecord, writer: Writer): Promise<void> {
+    while (writer.dirty && !writer.removed) {
+      writer.dirty = false;
+      await writeFileAtomic(`${this.#dir}/${record.id}.json`, JSON.stringify(record));
+    }
+  }
+
+  /** Writes the spare beside the bundle; not synced, since it only has to survive the daemon, not the host. */
+  async saveSpare(record: ContainerRecord): Promise<void> {
+    await writeFileAtomic(`${record.bundleDir}/nyxd-meta.json`, JSON.stringify(record), { durable: false });
+  }
+
+  /** Deletes a record. Missing is no error. */
+  async remove(id: string): Promise<void> {
+    const writer = this.#writers.get(id);
+    if (writer !== undefined) {
+      writer.removed = true;
+      await writer.running?.catch(() => {});
+      this.#writers.delete(id);
+    }
+    await removeIfPresent(`${this.#dir}/${id}.json`);
+  }
+
+  /** Resolves when nothing is being written. */
+  async flush(): Promise<void> {
+    await Promise.allSettled([...this.#writers.values()].map((w) => w.running));
+  }
+
+  /** All records; corrupt ones are set aside and rebuilt from their spare where that is possible. */
+  async load(): Promise<ContainerRecord[]> {
+    const records = new Map<string, ContainerRecord>();
+    for await (const entry of Deno.readDir(this.#dir)) {
+      const path = `${this.#dir}/${entry.name}`;
+      if (entry.name.endsWith(".tmp")) await removeIfPresent(path);
+      if (!entry.name.endsWith(".json")) continue;
+      const id = entry.name.slice(0, -".json".length);
+      if (!CONTAINER_ID.test(id)) continue;
+      const record = await this.#read(path, id) ?? await this.#rebuild(id);
+      if (record !== undefined) records.set(id, record);
+    }
+    for (const id of await this.#bundleIds()) {
+      if (records.has(id)) continue;
+      const record = await this.#rebuild(id);
+      if (record !== undefined) records.set(id, record);
+    }
+    return [...records.values()];
+  }
+
+  async #read(path: string, id: string): Promise<ContainerRecord | undefined> {
+    try {
+      const record = parseRecord(await Deno.readTextFile(path));
+      if (record.id !== id) throw new Error(`it is the record of ${record.id}`);
+      return record;
+    } catch (e) {
+      const aside = `${path}.corrupt-${Date.now()}`;
+      await Deno.rename(path, aside).catch(() => {});
+      this.#log.error("A container record cannot be read; it was moved aside", { id, movedTo: aside, error: e });
+      return undefined;
+    }
+  }
+
+  async #rebuild(id: string): Promise<ContainerRecord | undefined> {
+    const path = `${this.#bundlesDir}/${id}/nyxd-meta.json`;
+    try {
+      const record = parseRecord(await Deno.readTextFile(path));
+      if (record.id !== id) return undefined;
+      this.#log.warn("A container record was rebuilt from its bundle", { id });
+      await this.save(record);
+      return record;
+    } catch (e) {
+      if (!(e instanceof Deno.errors.NotFound)) {
+        this.#log.error("A container cannot be rebuilt from its bundle", { id, path, error: e });
+      }
+      return undefined;
+    }
+  }
+
+  async #bundleIds(): Promise<string[]> {
+    const ids: string[] = [];
+    try {
+      for await (const entry of Deno.readDir(this.#bundlesDir)) if (CONTAINER_ID.test(entry.name)) ids.push(entry.name);
+    } catch (e) {
+      if (!(e instanceof Deno.errors.NotFound)) throw e;
+    }
+    return ids;
+  }
+}
+
+async function removeIfPresent(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
+  }
+}
