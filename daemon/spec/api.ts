@@ -273,3 +273,164 @@ export interface EventRecord {
   id: string;
   attributes: Record<string, string>;
 }
+
+/** Answer to what acts on one container: its whole id. */
+export interface IdResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
+  ok: true;
+  /** Whole id. */
+  id: string;
+}
+
+/** POST /v1/containers/{id}/start. */
+export interface StartResult extends IdResult {
+  /** First process, as the host numbers it. */
+  pid: number;
+}
+
+/** POST /v1/containers/run without `stream`. */
+export interface RunResult extends CreateResult {
+  /** First process, as the host numbers it. */
+  pid: number;
+}
+
+/** First frame of a framed attach or start; missing fields are stdin false, stdout and stderr true. */
+export interface AttachRequest {
+  /** Feed standard input. */
+  stdin?: boolean;
+  /** Show standard output. */
+  stdout?: boolean;
+  /** Show standard error. */
+  stderr?: boolean;
+  /** Lines of log to show first. */
+  replay?: number;
+  /** Height of the client's terminal, in characters. */
+  rows?: number;
+  /** Width of the client's terminal, in characters. */
+  cols?: number;
+}
+
+/** Query of GET /v1/containers. */
+export interface ContainerListQuery {
+  /** Also those that do not run; default true. */
+  all?: boolean;
+  /** Such as `{status: ["running"], label: ["a=b"]}`: values of one key are alternatives, keys add up. */
+  filters?: Record<string, string[]>;
+  /** Also measure disk usage, which takes longer. */
+  size?: boolean;
+}
+
+/** Query of GET /v1/containers/{id}/logs. Times are RFC 3339, or seconds since 1970. */
+export interface ContainerLogQuery {
+  /** Go on as lines are written; default false. */
+  follow?: boolean;
+  /** Lines from the end; missing means all. */
+  tail?: number;
+  /** First moment. */
+  since?: string;
+  /** Last moment. */
+  until?: string;
+  /** Include standard output; default true. */
+  stdout?: boolean;
+  /** Include standard error; default true. */
+  stderr?: boolean;
+  /** Put the time before each line; default false. */
+  timestamps?: boolean;
+  /** Lines with this text alone. */
+  grep?: string;
+  /** `text` mixes both streams, `frames` keeps them apart (spec/frames.ts), `jsonl` is the file's own lines. Default text. */
+  format?: "text" | "frames" | "jsonl";
+}
+
+/** What POST /v1/containers/{id}/wait waits for. */
+export type WaitCondition = "not-running" | "next-exit" | "removed" | "healthy";
+
+/** POST /v1/containers/{id}/wait. */
+export interface WaitResult {
+  /** 0..255, as Docker's. */
+  exitCode: number;
+  /** Why it never ran. */
+  error?: string;
+}
+
+/** POST /v1/containers/{id}/update; at least one of both. */
+export interface ContainerUpdate {
+  /** Limits to change; the others stay. */
+  resources?: import("./container.ts").Resources;
+  /** Restart policy as on the command line, such as `on-failure:3`. */
+  restart?: string;
+}
+
+/** POST /v1/containers/{id}/exec with `detach`. */
+export interface ExecDetached extends IdResult {
+  /** Names this exec in GET /v1/containers/{id}/exec/{execId}. */
+  exec_id: string;
+  /** Its process, as the host numbers it. */
+  pid?: number;
+}
+
+/** GET /v1/containers/{id}/exec/{execId}. */
+export interface ExecState {
+  /** Id of the exec. */
+  exec_id: string;
+  /** Whether its process still runs. */
+  running: boolean;
+  /** Once it ended. */
+  exit_code?: number;
+}
+
+/** GET /v1/containers/{id}/top. */
+export interface TopResult {
+  /** Column headings. */
+  titles: string[];
+  /** One row a process, as long as `titles`. */
+  processes: string[][];
+}
+
+/** GET /v1/containers/{id}/changes row: Added, Changed or Deleted against the image. */
+export interface FilesystemChange {
+  /** What happened. */
+  kind: "A" | "C" | "D";
+  /** Path inside the container. */
+  path: string;
+}
+
+/** Answer of the prune routes of containers and volumes. */
+export interface PruneResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
+  ok: true;
+  /** Ids, or names of volumes. */
+  removed: string[];
+  /** Bytes. */
+  reclaimed: number;
+}
+
+/** POST /v1/images/load. */
+export interface ImageLoadResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
+  ok: true;
+  /** References that the archive named. */
+  refs: string[];
+  /** Config digests of all its images. */
+  ids: string[];
+}
+
+/** POST /v1/login. */
+export interface LoginResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
+  ok: true;
+  /** OAuth2 refresh token to keep in place of the password, where the registry gave one. */
+  identityToken?: string;
+}
+
+/** POST /v1/volumes. */
+export interface VolumeCreateRequest {
+  /** Missing means an anonymous volume with a random name. */
+  name?: string;
+  /** Only `local`. */
+  driver?: string;
+  /** Options of the local driver: type, device, o. */
+  options?: Record<string, string>;
+  /** Free labels. */
+  labels?: Record<string, string>;
+}

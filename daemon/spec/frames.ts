@@ -29,14 +29,21 @@ export const FRAME = {
 
 /** One decoded frame. */
 export interface StreamFrame {
+  /** One of {@linkcode FRAME}; a reader skips kinds it does not know. */
   kind: number;
+  /** At most {@linkcode MAX_FRAME} bytes. */
   payload: Uint8Array;
 }
 
 /** Longest payload accepted, bytes. */
 export const MAX_FRAME = 1024 * 1024;
 
-/** Encodes one frame. */
+/**
+ * Encodes one frame.
+ *
+ * @param kind one of {@linkcode FRAME}
+ * @param payload at most {@linkcode MAX_FRAME} bytes; copied
+ */
 export function encodeFrame(kind: number, payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(8 + payload.byteLength);
   out[0] = kind;
@@ -47,44 +54,70 @@ export function encodeFrame(kind: number, payload: Uint8Array): Uint8Array<Array
 
 const encoder = new TextEncoder();
 
-/** Encodes a JSON frame. */
+/**
+ * Encodes a frame whose payload is JSON text.
+ *
+ * @param kind one of {@linkcode FRAME}
+ * @param value anything JSON can carry
+ */
 export function encodeJsonFrame(kind: number, value: unknown): Uint8Array<ArrayBuffer> {
   return encodeFrame(kind, encoder.encode(JSON.stringify(value)));
 }
 
-/** Incremental decoder: push chunks as they arrive, get whole frames. */
+/** Incremental decoder: push chunks as they arrive, get whole frames. Work is linear in the bytes pushed, however they are cut. */
 export class FrameDecoder {
-  #buffer = new Uint8Array(0);
+  #held: Uint8Array = new Uint8Array(0);
+  #length = 0;
 
   /** Bytes of an unfinished frame that are held back. */
   get pendingBytes(): number {
-    return this.#buffer.byteLength;
+    return this.#length;
   }
 
   /**
-   * Adds a chunk and returns the frames that are now whole.
+   * Adds a chunk and returns the frames that are now whole. Payloads are views of the chunk where a frame lay within one, so
+   * the caller must not reuse the chunk's buffer while it keeps a frame.
    *
+   * @param chunk bytes as they came, cut anywhere
    * @throws RangeError for a frame longer than {@linkcode MAX_FRAME}
    */
   push(chunk: Uint8Array): StreamFrame[] {
-    let data: Uint8Array = chunk;
-    if (this.#buffer.byteLength > 0) {
-      data = new Uint8Array(this.#buffer.byteLength + chunk.byteLength);
-      data.set(this.#buffer);
-      data.set(chunk, this.#buffer.byteLength);
-    }
     const frames: StreamFrame[] = [];
     let at = 0;
-    while (data.byteLength - at >= 8) {
-      const length = new DataView(data.buffer, data.byteOffset + at + 4, 4).getUint32(0);
-      if (length > MAX_FRAME) {
-        throw new RangeError(`Stream frame of ${length} bytes exceeds the limit of ${MAX_FRAME}`);
-      }
-      if (data.byteLength - at - 8 < length) break;
-      frames.push({ kind: data[at] ?? 0, payload: data.subarray(at + 8, at + 8 + length) });
-      at += 8 + length;
+    while (this.#length > 0 && at < chunk.byteLength) {
+      const wanted = this.#length < 8 ? 8 : 8 + payloadLength(this.#held, 0);
+      const taken = Math.min(wanted - this.#length, chunk.byteLength - at);
+      this.#hold(chunk.subarray(at, at + taken));
+      at += taken;
+      if (this.#length < 8 || this.#length < 8 + payloadLength(this.#held, 0)) continue;
+      frames.push({ kind: this.#held[0] ?? 0, payload: this.#held.subarray(8, this.#length) });
+      this.#held = new Uint8Array(0);
+      this.#length = 0;
     }
-    this.#buffer = data.slice(at);
+    while (chunk.byteLength - at >= 8) {
+      const end = at + 8 + payloadLength(chunk, at);
+      if (end > chunk.byteLength) break;
+      frames.push({ kind: chunk[at] ?? 0, payload: chunk.subarray(at + 8, end) });
+      at = end;
+    }
+    if (at < chunk.byteLength) this.#hold(chunk.subarray(at));
     return frames;
   }
+
+  #hold(bytes: Uint8Array): void {
+    const needed = this.#length + bytes.byteLength;
+    if (needed > this.#held.byteLength) {
+      const grown = new Uint8Array(Math.max(needed, Math.min(2 * this.#held.byteLength, MAX_FRAME + 8), 64));
+      grown.set(this.#held.subarray(0, this.#length));
+      this.#held = grown;
+    }
+    this.#held.set(bytes, this.#length);
+    this.#length = needed;
+  }
+}
+
+function payloadLength(bytes: Uint8Array, at: number): number {
+  const length = new DataView(bytes.buffer, bytes.byteOffset + at + 4, 4).getUint32(0);
+  if (length > MAX_FRAME) throw new RangeError(`Stream frame of ${length} bytes exceeds the limit of ${MAX_FRAME}`);
+  return length;
 }

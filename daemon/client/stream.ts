@@ -1,0 +1,132 @@
+/** The client's end of an attached stream (run, start, attach, exec): frames both ways over one HTTP exchange. */
+
+import type { StreamEvent } from "../spec/api.ts";
+import { NyxError } from "../spec/errors.ts";
+import { FRAME, FrameDecoder } from "../spec/frames.ts";
+import type { ResponseHead, Wire } from "./wire.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+/** Longest stdin frame sent. */
+const PIECE = 256 * 1024;
+
+/** What comes out of an attached stream: output in order, and events; `exit` or `error` is the last. */
+export type AttachedOutput =
+  | { kind: "stdout" | "stderr"; bytes: Uint8Array }
+  | { kind: "event"; event: StreamEvent };
+
+/**
+ * An attached process. Iterate it once for its output; leaving the loop early, or {@linkcode close}, detaches and leaves the
+ * process alone. Back-pressure holds both ways: output that is not read stops the process when its pipes are full, and
+ * {@linkcode write} waits until the daemon took the bytes.
+ */
+export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable {
+  readonly #wire: Wire;
+  readonly #head: ResponseHead;
+  readonly #release: () => void;
+  #inputEnded = false;
+
+  /**
+   * @param wire connection after the response head; owned from now on
+   * @param head the response head
+   * @param release called once, when the stream is over
+   */
+  constructor(wire: Wire, head: ResponseHead, release: () => void) {
+    this.#wire = wire;
+    this.#head = head;
+    this.#release = release;
+  }
+
+  /**
+   * Sends bytes to the process's standard input.
+   *
+   * @param bytes any length; not kept
+   * @returns false when the process takes no more input (it ended, or stdin was closed)
+   */
+  async write(bytes: Uint8Array): Promise<boolean> {
+    if (this.#inputEnded) return false;
+    for (let at = 0; at < bytes.byteLength; at += PIECE) {
+      if (!await this.#send(FRAME.stdin, bytes.subarray(at, at + PIECE))) return false;
+    }
+    return true;
+  }
+
+  /** Ends standard input; output and signals go on. */
+  async closeStdin(): Promise<void> {
+    if (this.#inputEnded) return;
+    this.#inputEnded = true;
+    await this.#send(FRAME.stdinEnd, new Uint8Array(0));
+  }
+
+  /** Tells the size of the terminal, in characters. */
+  async resize(rows: number, cols: number): Promise<void> {
+    await this.#send(FRAME.resize, encoder.encode(JSON.stringify({ rows, cols })));
+  }
+
+  /**
+   * Sends a signal to the process.
+   *
+   * @param signal name such as `SIGINT`, or number as text
+   */
+  async signal(signal: string): Promise<void> {
+    await this.#send(FRAME.signal, encoder.encode(JSON.stringify({ signal })));
+  }
+
+  /** Detaches. Idempotent. */
+  close(): void {
+    this.#release();
+    this.#wire.close();
+  }
+
+  /** Same as {@linkcode close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /**
+   * Output and events in order.
+   *
+   * @throws NyxError unavailable when the connection broke before the last event
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<AttachedOutput, void, void> {
+    const frames = new FrameDecoder();
+    let over = false;
+    try {
+      for await (const piece of this.#wire.body(this.#head)) {
+        for (const frame of frames.push(piece)) {
+          if (frame.kind === FRAME.stdout) yield { kind: "stdout", bytes: frame.payload };
+          else if (frame.kind === FRAME.stderr) yield { kind: "stderr", bytes: frame.payload };
+          else if (frame.kind === FRAME.json) {
+            const event = JSON.parse(decoder.decode(frame.payload)) as StreamEvent;
+            over = event.event === "exit" || event.event === "error";
+            yield { kind: "event", event };
+          }
+        }
+      }
+      if (!over && !this.#wire.closed) {
+        throw new NyxError("unavailable", "The attached stream ended without its last event");
+      }
+    } catch (e) {
+      if (this.#wire.closed) return;
+      if (e instanceof NyxError) throw e;
+      throw new NyxError("unavailable", "The connection to nyxd broke while attached", { retryable: true, cause: e });
+    } finally {
+      this.close();
+    }
+  }
+
+  /** False when the connection is gone, which the reader learns in its own way. */
+  async #send(kind: number, payload: Uint8Array): Promise<boolean> {
+    if (this.#wire.closed) return false;
+    const header = new Uint8Array(8);
+    header[0] = kind;
+    new DataView(header.buffer).setUint32(4, payload.byteLength);
+    try {
+      await this.#wire.writeChunk(header, payload);
+      return true;
+    } catch {
+      this.#inputEnded = true;
+      return false;
+    }
+  }
+}
