@@ -1,0 +1,94 @@
+/** What the supervisor needs of the rest of the daemon, as narrow interfaces, so that each part can be replaced in a test. */
+
+import type { EventBus } from "../events/bus.ts";
+import type { Logger } from "../log/logger.ts";
+import type { RecordedMount } from "../persist/record.ts";
+import type { RecordStore } from "../persist/store.ts";
+import type { HealthResult } from "../spec/api.ts";
+import type { Healthcheck, LogOptions, MountSpec } from "../spec/container.ts";
+import type { ImageConfig, RegistryCredentials } from "../spec/image.ts";
+import type { WorkerHost } from "../../workers/host.ts";
+import type {
+  BundleStage,
+  HostFacts,
+  NetworkStage,
+  ResolvedMount,
+  RootfsStage,
+  StreamsStage,
+} from "../../workers/protocol.ts";
+
+/** An image that is present, as a container needs it. */
+export interface ImageHandle {
+  /** Config digest. */
+  imageId: string;
+  ref: string;
+  manifestDigest: string;
+  config: ImageConfig;
+  /** diffIDs, bottom first. */
+  layers: string[];
+}
+
+/** The image store's inner surface. */
+export interface ImageSource {
+  /** Finds, or pulls, by policy. */
+  ensure(
+    ref: string,
+    options: {
+      policy: "always" | "missing" | "never";
+      platform?: string;
+      credentials?: RegistryCredentials;
+      signal?: AbortSignal;
+    },
+  ): Promise<ImageHandle>;
+}
+
+/** The volume store's inner surface. */
+export interface VolumeSource {
+  /** Makes what is missing and says what to mount; `mounts` are the records, `resolved` what the bundle gets. */
+  resolve(
+    containerId: string,
+    mounts: MountSpec[],
+    rootfs: string,
+  ): Promise<{ mounts: RecordedMount[]; resolved: ResolvedMount[] }>;
+  /** Removes anonymous volumes of a container that is gone. */
+  removeAnonymous(names: string[]): Promise<void>;
+}
+
+/** The stage workers that a container's life uses. */
+export interface Stages {
+  rootfs: WorkerHost<RootfsStage>;
+  bundle: WorkerHost<BundleStage>;
+  network: WorkerHost<NetworkStage>;
+  streams: WorkerHost<StreamsStage>;
+}
+
+/** Runs one probe; resolves with its outcome, never rejects for an unhealthy answer. */
+export type Prober = (check: Healthcheck, signal: AbortSignal) => Promise<Omit<HealthResult, "start" | "end">>;
+
+/** Settings that containers inherit. */
+export interface ContainerDefaults {
+  /** Name of the default network. */
+  network: string;
+  /** Gateway of the default network: what host-gateway means, and the address containers reach the host by. */
+  gateway: string;
+  log: Required<LogOptions>;
+  /** Grace before KILL, seconds. */
+  stopTimeoutS: number;
+  /** Binary for `--init`; undefined when the host has none. */
+  initPath?: string;
+  /** Parent cgroup of all containers. */
+  cgroupParent: string;
+}
+
+/** Everything together. */
+export interface SupervisorDeps {
+  baseDir: string;
+  stages: Stages;
+  images: ImageSource;
+  volumes: VolumeSource;
+  store: RecordStore;
+  events: EventBus;
+  log: Logger;
+  host: HostFacts;
+  defaults: ContainerDefaults;
+}

@@ -1,0 +1,67 @@
+/** Content of the /etc files a container gets: hosts lines and resolv.conf. Pure. */
+
+import type { ContainerConfig } from "../spec/container.ts";
+import { invalid } from "../spec/errors.ts";
+
+/** Docker's value for "the host, as the container reaches it". */
+export const HOST_GATEWAY = "host-gateway";
+
+/**
+ * Lines of /etc/hosts beside localhost's: extra hosts, then the container's own addresses.
+ *
+ * @param config extraHosts (`name:ip`, `name=ip`), domainname
+ * @param own hostname and addresses of the container
+ * @param gateway address that `host-gateway` stands for
+ */
+export function hostsLines(
+  config: Pick<ContainerConfig, "extraHosts" | "domainname">,
+  own: { hostname: string; addresses: string[]; aliases: string[] },
+  gateway: string,
+): [string, string[]][] {
+  const lines: [string, string[]][] = [];
+  for (const entry of config.extraHosts ?? []) {
+    const at = entry.search(/[:=]/);
+    const name = entry.slice(0, at);
+    let ip = entry.slice(at + 1);
+    if (at <= 0 || ip === "") throw invalid("extraHosts", entry, 'use "name:ip" or "name:host-gateway"');
+    if (ip.startsWith("[") && ip.endsWith("]")) ip = ip.slice(1, -1);
+    if (ip !== HOST_GATEWAY && !/^[0-9a-fA-F:.]+$/.test(ip)) {
+      throw invalid("extraHosts", entry, "the part after the name must be an IP address or host-gateway");
+    }
+    if (/[\s#]/.test(name)) throw invalid("extraHosts", entry, "a host name has no space and no #");
+    lines.push([ip === HOST_GATEWAY ? gateway : ip, [name]]);
+  }
+  const full = config.domainname ? [`${own.hostname}.${config.domainname}`] : [];
+  for (const ip of own.addresses) lines.push([ip, [...full, own.hostname, ...own.aliases]]);
+  return lines;
+}
+
+/**
+ * resolv.conf of a container: its own settings where given, else the host's without loopback resolvers, which a network
+ * namespace of its own cannot reach.
+ *
+ * @param host text of the host's resolv.conf
+ * @param ownNetwork false when the container uses the host's network
+ */
+export function resolvConf(
+  config: Pick<ContainerConfig, "dns" | "dnsSearch" | "dnsOptions">,
+  host: string,
+  ownNetwork: boolean,
+): string {
+  const of = (key: string) =>
+    host.split("\n").map((l) => l.trim().split(/\s+/)).filter((w) => w[0] === key).flatMap((w) => w.slice(1));
+  const loopback = (ip: string) => ip.startsWith("127.") || ip === "::1";
+  const servers = config.dns?.length
+    ? config.dns
+    : of("nameserver").filter((ip) => !ownNetwork || !loopback(ip)).slice(0, 3);
+  const searched = config.dnsSearch ?? of("search").concat(of("domain"));
+  const search = searched.length === 1 && searched[0] === "." ? [] : searched;
+  const options = config.dnsOptions ?? of("options");
+  const lines = servers.map((ip) => `nameserver ${ip}`);
+  if (search.length > 0) lines.push(`search ${search.join(" ")}`);
+  if (options.length > 0) lines.push(`options ${options.join(" ")}`);
+  for (const word of [...servers, ...search, ...options]) {
+    if (/\s/.test(word)) throw invalid("dns", word, "a word of resolv.conf has no white space");
+  }
+  return lines.length === 0 ? "# This host has no resolver that a container can reach.\n" : lines.join("\n") + "\n";
+}
