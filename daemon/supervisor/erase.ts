@@ -1,0 +1,45 @@
+/** The end of a container's belongings, and a bounded wait. */
+
+import type { SupervisorDeps } from "./deps.ts";
+import type { ContainerRecord } from "../persist/record.ts";
+import { networkMode, ownsNetwork, takeDown } from "./launch.ts";
+
+/**
+ * Deletes everything a container has; the record last, so that a crash in between is finished at the next start.
+ *
+ * @param volumes whether its anonymous volumes go too
+ */
+export async function erase(deps: SupervisorDeps, record: ContainerRecord, volumes: boolean): Promise<void> {
+  await takeDown(deps, record, true);
+  if (ownsNetwork(networkMode(record))) await deps.stages.network.call("release", { id: record.id });
+  await Promise.all([
+    deps.stages.rootfs.call("removeTree", { path: record.bundleDir }),
+    removeLogs(`${deps.baseDir}/logs`, record.id),
+  ]);
+  const anonymous = record.mounts.flatMap((m) => m.anonymous && m.name !== undefined ? [m.name] : []);
+  if (volumes && anonymous.length > 0) await deps.volumes.removeAnonymous(anonymous);
+  await deps.store.remove(record.id);
+}
+
+/** Removes logs/<id>.log and its rotated siblings. */
+async function removeLogs(dir: string, id: string): Promise<void> {
+  for await (const entry of Deno.readDir(dir)) {
+    if (!entry.name.startsWith(`${id}.log`)) continue;
+    await Deno.remove(`${dir}/${entry.name}`).catch((e) => {
+      if (!(e instanceof Deno.errors.NotFound)) throw e;
+    });
+  }
+}
+
+/** Whether `promise` settled within `ms`; negative waits for ever. */
+export async function settledWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const done = promise.then(() => true, () => true);
+  if (ms < 0) return await done;
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), ms);
+  try {
+    return await Promise.race([done, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

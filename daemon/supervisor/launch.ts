@@ -1,0 +1,216 @@
+/**
+ * The start of a container, steps R05 to R08: rootfs ∥ network, then bundle, then crun under its monitor; and the way
+ * back. Everything is keyed by the container's id and idempotent, so that a half-done start can be taken down or redone.
+ */
+
+import type { ContainerRecord } from "../persist/record.ts";
+import { NyxError, toNyxError } from "../spec/errors.ts";
+import type { NetworkResult, ResolvedMount } from "../../workers/protocol.ts";
+import type { SupervisorDeps } from "./deps.ts";
+import { hostsLines, resolvConf } from "./etc_files.ts";
+
+/** Facts about another container that this one joins. */
+export interface Joined {
+  network?: { netnsPath: string; bundleDir: string; addresses: string[] };
+  pids: { pid?: number; ipc?: number; uts?: number };
+}
+
+/** An attachment to put in place before the process runs. */
+export interface LaunchAttach {
+  port: MessagePort;
+  stdout: boolean;
+  stderr: boolean;
+}
+
+/** How the process is connected. */
+export interface LaunchOptions {
+  attach?: LaunchAttach;
+  consoleSize?: { rows: number; cols: number };
+}
+
+const ETC_PASSWD = "/etc/passwd";
+const ETC_GROUP = "/etc/group";
+
+/** Whether the container gets a network namespace that the network worker makes. */
+export function ownsNetwork(mode: string): boolean {
+  return mode !== "host" && !mode.startsWith("container:");
+}
+
+/** Network mode with its default filled in. */
+export function networkMode(record: ContainerRecord): string {
+  return record.spec.networkMode ?? "bridge";
+}
+
+/** The request that sets up, or reserves for, a container's network. */
+export function networkRequest(record: ContainerRecord, defaultNetwork: string) {
+  const mode = networkMode(record);
+  const listed = record.spec.networks ?? [];
+  const main = mode === "bridge" || mode === "default" ? defaultNetwork : mode;
+  const attachments = mode === "none"
+    ? []
+    : listed.some((a) => a.network === main)
+    ? listed
+    : [{ network: main }, ...listed];
+  return {
+    id: record.id,
+    name: record.name,
+    mode: mode === "none" ? "none" as const : "bridge" as const,
+    attachments,
+    ports: record.spec.publish ?? [],
+  };
+}
+
+function sysctlsOfNetwork(record: ContainerRecord): Record<string, string> {
+  return Object.fromEntries(Object.entries(record.spec.sysctls ?? {}).filter(([k]) => k.startsWith("net.")));
+}
+
+async function setupNetwork(deps: SupervisorDeps, record: ContainerRecord): Promise<NetworkResult | undefined> {
+  if (!ownsNetwork(networkMode(record))) return undefined;
+  return await deps.stages.network.call("setup", {
+    ...networkRequest(record, deps.defaults.network),
+    sysctls: sysctlsOfNetwork(record),
+  });
+}
+
+async function prepareRootfs(
+  deps: SupervisorDeps,
+  record: ContainerRecord,
+): Promise<{ files: Record<string, Uint8Array>; mounts: ResolvedMount[] }> {
+  const workingDir = record.spec.workingDir ?? record.image.exec.WorkingDir ?? "/";
+  const { rootfs, files } = await deps.stages.rootfs.call("mount", {
+    id: record.id,
+    baseDir: deps.baseDir,
+    layers: record.image.layers,
+    volatile: record.spec.autoRemove === true,
+    ensureDirs: workingDir === "/" || workingDir === "" ? [] : [workingDir],
+    readFiles: [ETC_PASSWD, ETC_GROUP],
+  });
+  record.rootFS = rootfs;
+  if ((record.spec.mounts ?? []).length === 0) return { files, mounts: [] };
+  const { mounts, resolved } = await deps.volumes.resolve(record.id, record.spec.mounts ?? [], rootfs);
+  record.mounts = mounts;
+  return { files, mounts: resolved };
+}
+
+/** cgroup path that crun is given. */
+export function cgroupsPath(deps: SupervisorDeps, record: ContainerRecord): string {
+  return `${record.spec.cgroupParent ?? deps.defaults.cgroupParent}/${record.id}`;
+}
+
+async function readHostResolvConf(): Promise<string> {
+  try {
+    return await Deno.readTextFile("/etc/resolv.conf");
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * Starts the container's process. Fills in the record's network, rootfs, argv, stop signal and pid.
+ *
+ * @returns pid of the container's first process, in the host's pid namespace
+ * @throws NyxError; `context.exitCode` is 125, 126 or 127 as Docker means them
+ */
+export async function launch(
+  deps: SupervisorDeps,
+  record: ContainerRecord,
+  joined: Joined,
+  options: LaunchOptions,
+): Promise<number> {
+  const [root, network, hostResolvConf] = await settleAll([
+    prepareRootfs(deps, record),
+    setupNetwork(deps, record),
+    readHostResolvConf(),
+  ]);
+  const addresses = network?.endpoints.flatMap((e) => e.ip6 === undefined ? [e.ip] : [e.ip, e.ip6]) ?? [];
+  if (network === undefined) delete record.network;
+  else record.network = network;
+  record.ports = network?.ports ?? [];
+  const netnsPath = network?.netnsPath ?? joined.network?.netnsPath;
+  if (netnsPath === undefined) delete record.netNS;
+  else record.netNS = netnsPath;
+  if (addresses[0] === undefined) delete record.ip;
+  else record.ip = addresses[0];
+  const passwd = root.files[ETC_PASSWD];
+  const group = root.files[ETC_GROUP];
+  const aliases = (record.spec.networks ?? []).flatMap((a) => a.aliases ?? []);
+  const bundle = await deps.stages.bundle.call("generate", {
+    id: record.id,
+    bundleDir: record.bundleDir,
+    config: record.spec,
+    image: record.image.exec,
+    rootfs: record.rootFS,
+    ...(passwd === undefined ? {} : { passwd }),
+    ...(group === undefined ? {} : { group }),
+    ...(netnsPath === undefined ? {} : { netnsPath }),
+    joinPids: joined.pids,
+    mounts: root.mounts,
+    hostname: record.hostname,
+    hosts: hostsLines(record.spec, { hostname: record.hostname, addresses, aliases }, deps.defaults.gateway),
+    resolvConf: resolvConf(record.spec, hostResolvConf, networkMode(record) !== "host"),
+    ...(joined.network === undefined ? {} : { shareEtcFrom: joined.network.bundleDir }),
+    cgroupsPath: cgroupsPath(deps, record),
+    host: deps.host,
+    ...(record.spec.init === true && deps.defaults.initPath !== undefined ? { initPath: deps.defaults.initPath } : {}),
+  });
+  record.argv = bundle.argv;
+  record.stopSignal = bundle.stopSignal;
+  record.warnings = [...new Set([...record.warnings, ...bundle.warnings])];
+  const spare = deps.store.saveSpare(record);
+  const started = deps.stages.streams.call("launch", {
+    id: record.id,
+    bundleDir: record.bundleDir,
+    tty: record.spec.tty === true,
+    stdin: record.spec.openStdin === true,
+    log: record.spec.log ?? {},
+    ...(options.consoleSize === undefined ? {} : { consoleSize: options.consoleSize }),
+    ...(options.attach === undefined ? {} : { attach: options.attach }),
+  }, { transfer: options.attach === undefined ? [] : [options.attach.port] });
+  const [result] = await settleAll([started, spare]);
+  record.state.startedAt = result.startedAt;
+  if (result.cgroup !== undefined) record.cgroup = result.cgroup;
+  return result.pid;
+}
+
+/** Waits for all, then throws the first error: nothing of a failed start is still under way when it is taken down. */
+async function settleAll<T extends readonly unknown[]>(
+  promises: readonly [...{ [K in keyof T]: Promise<T[K]> }],
+): Promise<T> {
+  const settled = await Promise.allSettled(promises);
+  for (const s of settled) if (s.status === "rejected") throw toNyxError(s.reason, "container.start");
+  return settled.map((s) => (s as PromiseFulfilledResult<unknown>).value) as unknown as T;
+}
+
+/**
+ * Takes down what a run of the container used; its files, addresses and ports stay reserved. Never stops at the first
+ * error.
+ *
+ * @throws NyxError internal that names every part that failed
+ */
+export async function takeDown(deps: SupervisorDeps, record: ContainerRecord, removeDirs: boolean): Promise<void> {
+  const { streams, network, rootfs } = deps.stages;
+  const failures: string[] = [];
+  const attempt = async (what: string, job: () => Promise<unknown>) => {
+    try {
+      await job();
+    } catch (e) {
+      failures.push(`${what}: ${toNyxError(e).message}`);
+    }
+  };
+  await attempt("runtime", () => streams.call("delete", { id: record.id }));
+  await Promise.all([
+    attempt("network", async () => {
+      if (ownsNetwork(networkMode(record))) await network.call("teardown", { id: record.id });
+    }),
+    attempt("rootfs", () => rootfs.call("unmount", { id: record.id, baseDir: deps.baseDir, removeDirs })),
+  ]);
+  if (failures.length > 0) {
+    throw new NyxError(
+      "internal",
+      `Could not take down container "${record.name}" completely: ${failures.join("; ")}`,
+      {
+        retryable: true,
+      },
+    );
+  }
+}
