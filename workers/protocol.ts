@@ -7,6 +7,7 @@
 
 import type {
   ContainerConfig,
+  DeviceSpec,
   LogOptions,
   NetworkAttachment,
   PortMapping,
@@ -174,6 +175,17 @@ export type RootfsStage = {
     shareDir: { request: { path: string }; result: { mounted: boolean }; progress: never };
     /** Undoes shareDir and any mount below a path, deepest first. */
     unmountBelow: { request: { path: string }; result: { unmounted: string[] }; progress: never };
+    /**
+     * Device nodes for `--device` (links followed, directories searched) and, with `all`, every node of the host's /dev. A
+     * missing one is not_found.
+     */
+    hostDevices: {
+      request: { devices: DeviceSpec[]; all: boolean };
+      result: { devices: HostDevice[] };
+      progress: never;
+    };
+    /** What the host offers. Asked of this stage because Deno lets only FFI read /proc and /sys without full permissions. */
+    hostFacts: { request: Record<string, never>; result: HostFacts; progress: never };
     /** What the container changed against its image: A added, C changed, D deleted. */
     diff: {
       request: { id: string; baseDir: string; layers: string[] };
@@ -204,8 +216,27 @@ export interface HostFacts {
   kernel: string;
   /** Controllers usable for containers. */
   controllers: string[];
-  /** Hard limits of nyxd, for clamping when CAP_SYS_RESOURCE is missing; -1 unlimited. */
+  /** Limits of nyxd by ulimit name (nofile…), for clamping when CAP_SYS_RESOURCE is missing; -1 unlimited. */
   rlimits: Record<string, { soft: number; hard: number }>;
+  /** Whether the kernel accounts swap for each cgroup. */
+  swapLimit: boolean;
+  /** Whether block I/O weights work. */
+  blkioWeight: boolean;
+}
+
+/** A device node of the host and where it goes inside. */
+export interface HostDevice {
+  /** Path inside the container. */
+  path: string;
+  type: "c" | "b";
+  major: number;
+  minor: number;
+  /** Permission bits. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Letters of rwm for the device cgroup. */
+  permissions: string;
 }
 
 /** Stage `bundle`: writes bundles/<id>/config.json and the files mounted over /etc. No ffi, no run. */
@@ -236,6 +267,8 @@ export type BundleStage = {
         host: HostFacts;
         /** Path of the init binary for `--init`. */
         initPath?: string;
+        /** What rootfs.hostDevices answered; needed with config.devices or privileged. The bundle worker cannot see /dev. */
+        devices?: HostDevice[];
       };
       result: {
         /** argv as it will run. */

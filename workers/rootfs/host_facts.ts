@@ -1,0 +1,172 @@
+/** Reads what the host offers containers: cgroup layout and controllers, capabilities, limits, AppArmor. */
+
+import { isErrno } from "../../ffi/errno.ts";
+import { AT_FDCWD, type FileKernel, FS_MAGIC, O, OwnedFd, readToEnd } from "../../ffi/file.ts";
+import type { HostFacts } from "../protocol.ts";
+
+const CGROUP_ROOT = "/sys/fs/cgroup";
+/** Most bytes of one file below /proc or /sys. */
+const LIMIT = 256 * 1024;
+
+/** Names of the capabilities by number (linux/capability.h). */
+const CAPABILITY_NAMES =
+  ("CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE " +
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN " +
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE " +
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE").split(" ");
+
+/** ulimit names by the titles of /proc/<pid>/limits. */
+const LIMIT_TITLES: readonly [string, string][] = [
+  ["Max cpu time", "cpu"],
+  ["Max file size", "fsize"],
+  ["Max data size", "data"],
+  ["Max stack size", "stack"],
+  ["Max core file size", "core"],
+  ["Max resident set", "rss"],
+  ["Max processes", "nproc"],
+  ["Max open files", "nofile"],
+  ["Max locked memory", "memlock"],
+  ["Max address space", "as"],
+  ["Max file locks", "locks"],
+  ["Max pending signals", "sigpending"],
+  ["Max msgqueue size", "msgqueue"],
+  ["Max nice priority", "nice"],
+  ["Max realtime priority", "rtprio"],
+  ["Max realtime timeout", "rttime"],
+];
+
+/** Names of the bounding set in the text of /proc/<pid>/status (proc(5)). */
+export function parseBoundingSet(status: string): string[] {
+  const mask = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
+  return CAPABILITY_NAMES.filter((_, bit) => (mask >> BigInt(bit)) & 1n).map((name) => `CAP_${name}`);
+}
+
+/** Limits by ulimit name in the text of /proc/<pid>/limits; -1 unlimited. */
+export function parseLimits(text: string): HostFacts["rlimits"] {
+  const limits: HostFacts["rlimits"] = {};
+  const value = (word: string) => word === "unlimited" ? -1 : Number(word);
+  for (const line of text.split("\n")) {
+    const title = LIMIT_TITLES.find(([t]) => line.startsWith(t));
+    if (title === undefined) continue;
+    const [soft, hard] = line.slice(title[0].length).trim().split(/\s+/);
+    if (soft !== undefined && hard !== undefined) limits[title[1]] = { soft: value(soft), hard: value(hard) };
+  }
+  return limits;
+}
+
+/** Controllers of mounted cgroup v1 hierarchies, from the text of /proc/self/mountinfo. */
+export function parseV1Controllers(mountinfo: string): string[] {
+  const known = [
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "memory",
+    "devices",
+    "freezer",
+    "blkio",
+    "pids",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+  ];
+  const found = new Set<string>();
+  for (const line of mountinfo.split("\n")) {
+    const [, right = ""] = line.split(" - ");
+    const [type, , options = ""] = right.split(" ");
+    if (type === "cgroup") { for (const o of options.split(",")) if (known.includes(o)) found.add(o); }
+  }
+  return [...found];
+}
+
+class Reader {
+  constructor(readonly kernel: FileKernel) {}
+
+  text(path: string): string | undefined {
+    try {
+      using fd = new OwnedFd(this.kernel, this.kernel.openat(AT_FDCWD, path, O.RDONLY | O.CLOEXEC));
+      return new TextDecoder().decode(readToEnd(this.kernel, fd.fd, LIMIT));
+    } catch (e) {
+      if (isErrno(e, "ENOENT", "ENOTDIR", "EACCES", "EINVAL", "EOPNOTSUPP")) return undefined;
+      throw e;
+    }
+  }
+
+  exists(path: string): boolean {
+    try {
+      this.kernel.statx(AT_FDCWD, path, 0);
+      return true;
+    } catch (e) {
+      if (isErrno(e, "ENOENT", "ENOTDIR", "EACCES")) return false;
+      throw e;
+    }
+  }
+
+  fsType(path: string): number | undefined {
+    try {
+      return this.kernel.statfs(path).type;
+    } catch (e) {
+      if (isErrno(e, "ENOENT", "ENOTDIR", "EACCES")) return undefined;
+      throw e;
+    }
+  }
+
+  /** Whether a new child of a cgroup has one of these files: weights and swap do not show in the root. */
+  childHas(parent: string, files: readonly string[], pid: number): boolean {
+    const child = `${parent}/nyx-probe-${pid}`;
+    try {
+      this.kernel.mkdirat(AT_FDCWD, child, 0o755);
+    } catch (e) {
+      if (!isErrno(e, "EEXIST")) return false;
+    }
+    try {
+      return files.some((f) => this.exists(`${child}/${f}`));
+    } finally {
+      try {
+        this.kernel.unlinkat(AT_FDCWD, child, 0x200);
+      } catch {
+        // A leftover empty cgroup costs nothing and the next start finds it again.
+      }
+    }
+  }
+}
+
+function cgroupFacts(reader: Reader): Pick<HostFacts, "cgroup" | "controllers" | "swapLimit" | "blkioWeight"> {
+  if (reader.fsType(CGROUP_ROOT) === FS_MAGIC.CGROUP2) {
+    const controllers = (reader.text(`${CGROUP_ROOT}/cgroup.controllers`) ?? "").trim().split(/\s+/).filter((c) =>
+      c !== ""
+    );
+    return {
+      cgroup: "v2",
+      // What a container gets of v1's names: pids, memory, cpu… and devices, which v2 does by BPF.
+      controllers: [...controllers, "devices"],
+      swapLimit: reader.childHas(CGROUP_ROOT, ["memory.swap.max"], Deno.pid),
+      blkioWeight: reader.childHas(CGROUP_ROOT, ["io.weight", "io.bfq.weight"], Deno.pid),
+    };
+  }
+  const controllers = parseV1Controllers(reader.text("/proc/self/mountinfo") ?? "");
+  const hybrid = reader.fsType(`${CGROUP_ROOT}/unified`) === FS_MAGIC.CGROUP2;
+  return {
+    cgroup: hybrid ? "hybrid" : "v1",
+    controllers,
+    swapLimit: reader.exists(`${CGROUP_ROOT}/memory/memory.memsw.limit_in_bytes`),
+    blkioWeight: reader.childHas(`${CGROUP_ROOT}/blkio`, ["blkio.weight", "blkio.bfq.weight"], Deno.pid),
+  };
+}
+
+/**
+ * Reads the facts. Makes and removes one empty child cgroup, because what the root lacks the children may have.
+ *
+ * @param kernel reads files; Deno itself refuses /proc and /sys without full permissions
+ */
+export function readHostFacts(kernel: FileKernel): HostFacts {
+  const reader = new Reader(kernel);
+  return {
+    ...cgroupFacts(reader),
+    apparmor: reader.text("/sys/module/apparmor/parameters/enabled")?.trim() === "Y" &&
+      reader.exists("/sys/kernel/security/apparmor"),
+    capabilities: parseBoundingSet(reader.text("/proc/self/status") ?? ""),
+    kernel: (reader.text("/proc/sys/kernel/osrelease") ?? "").trim(),
+    rlimits: parseLimits(reader.text("/proc/self/limits") ?? ""),
+  };
+}
