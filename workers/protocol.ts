@@ -385,6 +385,15 @@ export type NetworkStage = {
     };
     /** Takes down everything of a container; collects all errors; missing parts are no error. The lease stays until release. */
     teardown: { request: { id: string }; result: void; progress: never };
+    /**
+     * One health probe made from inside a network namespace. http: GET, healthy for 200..399; tcp: a connection; grpc:
+     * grpc.health.v1.Health/Check. Never fails for an unhealthy answer: `exitCode` 1 and a sentence say why.
+     */
+    probe: {
+      request: { netnsPath: string; type: "http" | "tcp" | "grpc"; target: string; timeoutMs: number };
+      result: { exitCode: number; output: string };
+      progress: never;
+    };
     /** Takes away bridge, table and pool of this daemon: after the last container, at shutdown. */
     shutdown: { request: { keepNetworks: boolean }; result: void; progress: never };
     /** What stands in the way of published ports, as sentences with the fix. */

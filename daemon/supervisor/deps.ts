@@ -76,6 +76,8 @@ export interface ContainerDefaults {
   stopTimeoutS: number;
   /** Binary for `--init`; undefined when the host has none. */
   initPath?: string;
+  /** The host's own name, for containers in its network. */
+  hostname: string;
   /** Parent cgroup of all containers. */
   cgroupParent: string;
 }

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { afterProbe, HEALTH_LOG_LIMIT, initialHealth, nextProbeMs, withDefaults } from "./schedule.ts";
+
+const check = withDefaults({ type: "exec", command: ["true"], retries: 2, startPeriodMs: 1000, startIntervalMs: 100 });
+const probe = (exitCode: number) => ({ start: "", end: "", exitCode, output: "" });
+
+Deno.test("afterProbe: failures in the start period do not count, a first success ends it", () => {
+  let s = initialHealth();
+  for (let i = 0; i < 9; i++) s = afterProbe(s, probe(1), check, 500);
+  assert.equal(s.status, "starting");
+  assert.equal(s.failingStreak, 0);
+  s = afterProbe(s, probe(0), check, 600);
+  s = afterProbe(s, probe(1), check, 700);
+  assert.deepEqual([s.status, s.failingStreak], ["healthy", 1]);
+});
+
+Deno.test("afterProbe: unhealthy after `retries` failures in a row, healthy again after one success", () => {
+  let s = afterProbe(initialHealth(), probe(1), check, 5000);
+  assert.equal(s.status, "starting");
+  s = afterProbe(s, probe(1), check, 6000);
+  assert.equal(s.status, "unhealthy");
+  assert.equal(afterProbe(s, probe(0), check, 7000).status, "healthy");
+});
+
+Deno.test("afterProbe: the log is bounded", () => {
+  let s = initialHealth();
+  for (let i = 0; i < 50; i++) s = afterProbe(s, probe(i), check, 5000);
+  assert.equal(s.log.length, HEALTH_LOG_LIMIT);
+  assert.equal(s.log.at(-1)?.exitCode, 49);
+});
+
+Deno.test("nextProbeMs: the start interval applies only while starting in the start period", () => {
+  assert.equal(nextProbeMs(initialHealth(), check, 10, 0.5), 100);
+  assert.equal(nextProbeMs(initialHealth(), check, 2000, 0.5), 30_000);
+  assert.equal(nextProbeMs({ ...initialHealth(), status: "healthy" }, check, 10, 0.5), 30_000);
+});

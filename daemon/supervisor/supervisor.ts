@@ -1,0 +1,511 @@
+/** The Supervisor (D02): all containers of one daemon, and what users ask of them. */
+
+import type { Attachment, AttachOptions, ContainerService, LogQuery } from "../control/services.ts";
+import type { ContainerDetails, ContainerSummary, CreateResult, ExecRequest } from "../spec/api.ts";
+import type { ContainerConfig, Resources } from "../spec/container.ts";
+import { NyxError } from "../spec/errors.ts";
+import { parseRestart } from "../spec/parse/restart.ts";
+import { nowRfc3339 } from "../spec/time.ts";
+import type { ContainerRecord } from "../persist/record.ts";
+import type { ExitStatus, StreamsStage } from "../../workers/protocol.ts";
+import { HealthWatch } from "../health/watch.ts";
+import { processTable, usageOf } from "../runtime/processes.ts";
+import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
+import { Container, type Owner } from "./container.ts";
+import { checkName, newRecord } from "./create.ts";
+import type { SupervisorDeps } from "./deps.ts";
+import { runExec } from "./exec.ts";
+import { type Joined, networkMode, networkRequest } from "./launch.ts";
+import { LIVE } from "./machine.ts";
+import { randomId, randomName, resolveRef } from "./names.ts";
+import { detailsOf, passes, summaryOf } from "./view.ts";
+
+/** Supervisor of one base directory. */
+export class Supervisor implements ContainerService, Owner {
+  readonly #deps: SupervisorDeps;
+  readonly #containers = new Map<string, Container>();
+  /** Names in use, including those of containers that are being made. */
+  readonly #names = new Map<string, string>();
+  readonly #health = new Map<string, HealthWatch>();
+  /** Work that goes on after its request was answered. */
+  readonly #background = new Set<Promise<unknown>>();
+
+  /** @param deps the daemon's parts */
+  constructor(deps: SupervisorDeps) {
+    this.#deps = deps;
+  }
+
+  /** All containers. */
+  get all(): Container[] {
+    return [...this.#containers.values()];
+  }
+
+  /** Finds a container. */
+  find(ref: string): Container {
+    return resolveRef(ref, this.#containers.values(), "container");
+  }
+
+  /** Takes in a record that was read from disk. */
+  admit(record: ContainerRecord): Container {
+    const container = new Container(record, this.#deps, this);
+    this.#containers.set(record.id, container);
+    this.#names.set(record.name, record.id);
+    return container;
+  }
+
+  /** Resolves when no work that was begun is under way any more. */
+  async settled(): Promise<void> {
+    while (this.#background.size > 0) await Promise.allSettled([...this.#background]);
+    await Promise.all(this.all.map((c) => c.mailbox.idle()));
+    await this.#deps.store.flush();
+  }
+
+  /** Stops watching health; processes go on. */
+  close(): void {
+    for (const watch of this.#health.values()) watch.stop();
+    this.#health.clear();
+  }
+
+  // ------------------------------------------------------------------ owner of the actors
+
+  /** Facts about containers that `record` joins. */
+  joined(record: ContainerRecord): Joined {
+    const pids: Joined["pids"] = {};
+    const target = (mode: string | undefined, what: string) => {
+      if (mode === undefined || !mode.startsWith("container:")) return undefined;
+      const other = this.find(mode.slice("container:".length));
+      if (!other.live || other.record.state.pid === 0) {
+        throw new NyxError(
+          "failed_precondition",
+          `Could not join the ${what} namespace of container "${other.name}": it is ${other.status}; start it first`,
+        );
+      }
+      return other;
+    };
+    const pid = target(record.spec.pidMode, "pid")?.record.state.pid;
+    const ipc = target(record.spec.ipcMode, "ipc")?.record.state.pid;
+    const uts = target(record.spec.utsMode, "uts")?.record.state.pid;
+    if (pid !== undefined) pids.pid = pid;
+    if (ipc !== undefined) pids.ipc = ipc;
+    if (uts !== undefined) pids.uts = uts;
+    const net = target(networkMode(record), "network");
+    if (net === undefined) return { pids };
+    const addresses = net.record.network?.endpoints.map((e) => e.ip) ?? [];
+    const netnsPath = net.record.netNS ?? `/proc/${net.record.state.pid}/ns/net`;
+    return { pids, network: { netnsPath, bundleDir: net.record.bundleDir, addresses } };
+  }
+
+  /** Starts watching health. */
+  started(container: Container): void {
+    const check = container.record.spec.healthcheck;
+    if (check === undefined || check.type === "none") {
+      delete container.record.state.health;
+      return;
+    }
+    this.#health.get(container.id)?.stop();
+    this.#health.set(container.id, new HealthWatch(container, check, this.#deps));
+  }
+
+  /** Stops watching health. */
+  ended(container: Container): void {
+    this.#health.get(container.id)?.stop();
+    this.#health.delete(container.id);
+  }
+
+  /** Forgets a container. */
+  removed(container: Container): void {
+    this.#containers.delete(container.id);
+    if (this.#names.get(container.name) === container.id) this.#names.delete(container.name);
+    container.notify();
+  }
+
+  /** Events of the streams worker. */
+  onStreams(event: StreamsStage["event"]): void {
+    const container = this.#containers.get(event.id);
+    if (container === undefined) return;
+    if (event.kind === "exit") this.#keep(container.onExit(event.exit));
+    else if (event.kind === "dropped") {
+      this.#deps.log.warn("Log lines were dropped", { id: event.id, lines: event.lines });
+      container.emit("log_dropped", { lines: String(event.lines) });
+    }
+  }
+
+  #keep(work: Promise<unknown>): void {
+    const kept = work.catch((error) => this.#deps.log.error("Background work failed", { error }))
+      .finally(() => this.#background.delete(kept));
+    this.#background.add(kept);
+  }
+
+  // ------------------------------------------------------------------ queries
+
+  /** Rows of the list. */
+  list(options: { all: boolean; filters: Record<string, string[]> }): Promise<ContainerSummary[]> {
+    const showAll = options.all || "status" in options.filters || "exited" in options.filters;
+    const rows = this.all.filter((c) => showAll || LIVE.has(c.status)).map((c) => summaryOf(c.record))
+      .filter((row) => passes(row, options.filters));
+    return Promise.resolve(rows.sort((a, b) => b.created.localeCompare(a.created)));
+  }
+
+  /** Details of one container. */
+  inspect(ref: string): Promise<ContainerDetails> {
+    return Promise.resolve(detailsOf(this.find(ref).record, this.#deps.baseDir));
+  }
+
+  /** Containers made from an image. */
+  usersOfImage(imageId: string): Container[] {
+    return this.all.filter((c) => c.record.image.id === imageId);
+  }
+
+  /** Containers that use a volume. */
+  usersOfVolume(name: string): Container[] {
+    return this.all.filter((c) =>
+      c.record.mounts.some((m) => m.name === name) ||
+      (c.record.spec.mounts ?? []).some((m) => m.type === "volume" && m.source === name)
+    );
+  }
+
+  // ------------------------------------------------------------------ life
+
+  /** Makes a container; durable when it resolves. */
+  async create(config: ContainerConfig): Promise<CreateResult> {
+    const container = await this.#create(config);
+    await container.save();
+    return created(container);
+  }
+
+  /**
+   * Makes and starts in one go. With an attachment it resolves as soon as the process runs; without, when the record is
+   * durable too.
+   */
+  async run(
+    config: ContainerConfig,
+    attach?: AttachOptions,
+  ): Promise<CreateResult & { pid: number; attachment?: Attachment }> {
+    const container = await this.#create(config);
+    const saved = container.save();
+    this.#keep(saved);
+    const started = await this.#start(container, attach);
+    if (attach === undefined) await saved;
+    return { ...created(container), ...started };
+  }
+
+  async #create(config: ContainerConfig): Promise<Container> {
+    const { deps, id } = { deps: this.#deps, id: randomId() };
+    const name = config.name ?? randomName((n) => this.#names.has(n));
+    checkName(name);
+    const holder = this.#names.get(name);
+    if (holder !== undefined) {
+      throw new NyxError(
+        "already_exists",
+        `Could not create container "${name}": the name is used by container ${
+          holder.slice(0, 12)
+        }; remove or rename that one`,
+        { context: { name, holder } },
+      );
+    }
+    this.#names.set(name, id);
+    try {
+      const resolved = this.#resolveJoins(config);
+      if (config.init === true && deps.defaults.initPath === undefined) {
+        throw new NyxError(
+          "failed_precondition",
+          "Could not honour --init: the host has no init binary for containers; install one, such as Debian's catatonit or tini",
+        );
+      }
+      const image = await deps.images.ensure(config.image, {
+        policy: "never",
+        ...(config.platform === undefined ? {} : { platform: config.platform }),
+      });
+      const record = newRecord(resolved, image, { id, name, created: nowRfc3339() }, {
+        baseDir: deps.baseDir,
+        hostname: deps.defaults.hostname,
+      });
+      const request = networkRequest(record, deps.defaults.network);
+      if (request.ports.length > 0 || request.attachments.some((a) => a.ip !== undefined || a.ip6 !== undefined)) {
+        await deps.stages.network.call("reserve", request);
+      }
+      const container = this.admit(record);
+      container.emit("create");
+      return container;
+    } catch (e) {
+      if (this.#names.get(name) === id && !this.#containers.has(id)) this.#names.delete(name);
+      throw e;
+    }
+  }
+
+  /** Replaces names by ids in `container:` modes, so that a rename changes nothing. */
+  #resolveJoins(config: ContainerConfig): ContainerConfig {
+    const resolved = { ...config };
+    for (const key of ["networkMode", "pidMode", "ipcMode", "utsMode"] as const) {
+      const mode = resolved[key];
+      if (mode?.startsWith("container:")) resolved[key] = `container:${this.find(mode.slice(10)).id}`;
+    }
+    return resolved;
+  }
+
+  /** Starts, attached where asked. */
+  async start(ref: string, attach?: AttachOptions): Promise<{ id: string; pid: number; attachment?: Attachment }> {
+    const container = this.find(ref);
+    return { id: container.id, ...await this.#start(container, attach) };
+  }
+
+  async #start(container: Container, attach?: AttachOptions): Promise<{ pid: number; attachment?: Attachment }> {
+    const size = attach === undefined ? undefined : consoleSize(attach);
+    const sized = size === undefined ? {} : { consoleSize: size };
+    if (attach === undefined) return { pid: await container.start(sized) };
+    if (container.live) {
+      return { pid: container.record.state.pid, attachment: await this.attach(container.id, attach) };
+    }
+    const channel = outputChannel();
+    const { stdout, stderr } = attach;
+    const pid = await container.start({ ...sized, attach: { port: channel.port, stdout, stderr } });
+    return { pid, attachment: this.#attachment(container, channel, channel.receiver, attach) };
+  }
+
+  #attachment(
+    container: Container,
+    channel: ReturnType<typeof outputChannel>,
+    output: AsyncIterable<Uint8Array>,
+    options: AttachOptions,
+  ): Attachment {
+    const kill = (name: string) => container.kill(name);
+    const wants = options.stdin || container.record.spec.tty === true;
+    const input = inputOf(this.#deps.stages.streams, container.id, kill);
+    return attachment(channel, output, container.exited, async (i) => {
+      if (wants || i.kind === "signal") await input(i);
+    });
+  }
+
+  /** Attaches to a running container. */
+  attach(ref: string, options: AttachOptions): Promise<Attachment> {
+    const container = this.find(ref);
+    if (!container.live) {
+      return Promise.reject(
+        new NyxError(
+          "failed_precondition",
+          `Could not attach to container "${container.name}": it is ${container.status}; start it first`,
+        ),
+      );
+    }
+    const channel = outputChannel();
+    const operation = this.#deps.stages.streams.call("attach", {
+      id: container.id,
+      port: channel.port,
+      stdout: options.stdout,
+      stderr: options.stderr,
+      ...(options.replay === undefined ? {} : { replay: options.replay }),
+    }, { transfer: [channel.port] });
+    return Promise.resolve(this.#attachment(container, channel, following(channel, operation), options));
+  }
+
+  /** Stops; see {@linkcode Container.stop}. */
+  async stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }> {
+    const container = this.find(ref);
+    const graceS = options.timeoutS ?? container.record.spec.stopTimeoutS ?? this.#deps.defaults.stopTimeoutS;
+    await container.stop(options.signal ?? container.record.stopSignal, graceS * 1000);
+    return { id: container.id };
+  }
+
+  /** Stops when it runs, then starts. */
+  async restart(ref: string, options: { timeoutS?: number }): Promise<{ id: string }> {
+    const { id } = await this.stop(ref, options);
+    const container = this.find(id);
+    await container.mailbox.run(() => {});
+    await container.start();
+    container.emit("restart");
+    return { id };
+  }
+
+  /** Signals. */
+  async kill(ref: string, signal: string): Promise<{ id: string; signal: string }> {
+    const container = this.find(ref);
+    await container.kill(signal);
+    return { id: container.id, signal };
+  }
+
+  /** Freezes. */
+  async pause(ref: string): Promise<{ id: string }> {
+    const container = this.find(ref);
+    await container.pause();
+    return { id: container.id };
+  }
+
+  /** Thaws. */
+  async unpause(ref: string): Promise<{ id: string }> {
+    const container = this.find(ref);
+    await container.unpause();
+    return { id: container.id };
+  }
+
+  /** Removes. */
+  async remove(ref: string, options: { force: boolean; volumes: boolean }): Promise<{ id: string }> {
+    const container = this.find(ref);
+    await container.remove(options);
+    return { id: container.id };
+  }
+
+  /** Removes all that do not run and pass the filters. */
+  async prune(options: { filters: Record<string, string[]> }): Promise<{ removed: string[]; reclaimed: number }> {
+    const idle = this.all.filter((c) => ["created", "exited", "dead"].includes(c.status))
+      .filter((c) => passes(summaryOf(c.record), options.filters));
+    const paths = idle.map((c) => `${this.#deps.baseDir}/overlay/${c.id}/diff`);
+    const { bytes } = await this.#deps.stages.rootfs.call("usage", { paths });
+    const removed: string[] = [];
+    let reclaimed = 0;
+    for (const [i, container] of idle.entries()) {
+      await container.remove({ force: false, volumes: false });
+      removed.push(container.id);
+      reclaimed += bytes[i] ?? 0;
+    }
+    return { removed, reclaimed };
+  }
+
+  /** Gives another name. */
+  async rename(ref: string, name: string): Promise<{ id: string; name: string }> {
+    const container = this.find(ref);
+    checkName(name);
+    const holder = this.#names.get(name);
+    if (holder !== undefined) {
+      throw new NyxError(
+        "already_exists",
+        `Could not rename container "${container.name}" to "${name}": container ${holder.slice(0, 12)} has that name`,
+      );
+    }
+    const old = container.name;
+    this.#names.set(name, container.id);
+    this.#names.delete(old);
+    container.record.name = name;
+    container.record.spec.name = name;
+    await container.save();
+    container.emit("rename", { oldName: old });
+    return { id: container.id, name };
+  }
+
+  /** Changes limits, and the restart policy, of a container that may be running. */
+  async update(ref: string, resources: Resources, restart?: string): Promise<{ id: string; warnings: string[] }> {
+    const container = this.find(ref);
+    const policy = restart === undefined ? undefined : parseRestart(restart);
+    if (policy !== undefined && policy.name !== "no" && container.record.spec.autoRemove === true) {
+      throw new NyxError(
+        "invalid_argument",
+        `Could not set restart policy "${restart}": container "${container.name}" is removed when it exits (--rm)`,
+      );
+    }
+    await container.mailbox.run(async () => {
+      if (Object.keys(resources).length > 0 && container.live) {
+        await this.#deps.stages.streams.call("update", { id: container.id, resources });
+      }
+      container.record.spec.resources = { ...container.record.spec.resources, ...resources };
+      if (policy !== undefined) container.record.spec.restart = policy;
+      await container.save();
+    });
+    container.emit("update");
+    return { id: container.id, warnings: [] };
+  }
+
+  /** Waits for a condition; resolves with the exit code it then has. */
+  async wait(
+    ref: string,
+    condition: "not-running" | "next-exit" | "removed" | "healthy",
+    signal: AbortSignal,
+  ): Promise<{ exitCode: number; error?: string }> {
+    const container = this.find(ref);
+    const { state } = container.record;
+    const answer = (exit?: ExitStatus) => {
+      const error = exit?.error ?? state.error;
+      return { exitCode: exit?.code ?? state.exitCode ?? 0, ...(error === undefined ? {} : { error }) };
+    };
+    if (condition === "next-exit") {
+      const canceled = Promise.withResolvers<never>();
+      signal.addEventListener("abort", () => canceled.reject(canceledWait(container)), { once: true });
+      return answer(await Promise.race([container.exited, canceled.promise]));
+    }
+    while (true) {
+      const gone = this.#containers.get(container.id) !== container;
+      if (gone) return answer();
+      if (condition === "not-running" && !container.live && container.status !== "restarting") return answer();
+      if (condition === "healthy") {
+        if (state.health?.status === "healthy") return { exitCode: 0 };
+        if (container.record.spec.healthcheck === undefined) {
+          throw new NyxError(
+            "failed_precondition",
+            `Could not wait for container "${container.name}" to be healthy: it has no health check`,
+          );
+        }
+        if (!container.live && container.status !== "restarting") {
+          throw new NyxError(
+            "failed_precondition",
+            `Container "${container.name}" ended with code ${state.exitCode ?? 0} before it was healthy`,
+          );
+        }
+      }
+      if (signal.aborted) throw canceledWait(container);
+      await container.changed(signal);
+    }
+  }
+
+  // ------------------------------------------------------------------ looking inside
+
+  /** Runs a process inside. */
+  exec(ref: string, request: ExecRequest): Promise<{ execId: string; pid?: number; attachment?: Attachment }> {
+    return runExec(this.find(ref), request, this.#deps);
+  }
+
+  /** Resizes the container's terminal. */
+  async resize(ref: string, rows: number, cols: number): Promise<void> {
+    await this.#deps.stages.streams.call("resize", { id: this.find(ref).id, rows, cols });
+  }
+
+  /** Reads the log. */
+  logs(ref: string, query: LogQuery): Promise<AsyncIterable<Uint8Array>> {
+    const { id } = this.find(ref);
+    const channel = outputChannel();
+    const operation = this.#deps.stages.streams.call("logs", { id, port: channel.port, ...query }, {
+      transfer: [channel.port],
+    });
+    return Promise.resolve(following(channel, operation));
+  }
+
+  /** Processes inside. */
+  async top(ref: string): Promise<{ titles: string[]; processes: string[][] }> {
+    const container = this.find(ref);
+    return await processTable(running(container, "list the processes of"));
+  }
+
+  /** Usage now. */
+  async stats(ref: string): Promise<Record<string, number | string>> {
+    const container = this.find(ref);
+    const usage = await usageOf(running(container, "measure"));
+    return { id: container.id, name: container.name, ...usage };
+  }
+
+  /** Files changed against the image. */
+  async changes(ref: string): Promise<{ kind: "A" | "C" | "D"; path: string }[]> {
+    const { id, record } = this.find(ref);
+    return await this.#deps.stages.rootfs.call("diff", {
+      id,
+      baseDir: this.#deps.baseDir,
+      layers: record.image.layers,
+    });
+  }
+}
+
+function created(container: Container): CreateResult {
+  const { id, name, record } = container;
+  return { ok: true, id, name, image: record.image.ref, warnings: record.warnings };
+}
+
+function canceledWait(container: Container): NyxError {
+  return new NyxError("canceled", `Waiting for container "${container.name}" was canceled`);
+}
+
+/** Pid of a running container. */
+function running(container: Container, what: string): number {
+  if (!container.live || container.record.state.pid === 0) {
+    throw new NyxError(
+      "failed_precondition",
+      `Could not ${what} container "${container.name}": it is ${container.status}; start it first`,
+    );
+  }
+  return container.record.state.pid;
+}

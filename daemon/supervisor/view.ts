@@ -1,0 +1,184 @@
+/** How a container looks from outside: rows of the list, details of inspect, and filters. Pure. */
+
+import type { ContainerDetails, ContainerSummary } from "../spec/api.ts";
+import type { ContainerRecord } from "../persist/record.ts";
+import { invalid } from "../spec/errors.ts";
+import { networkMode } from "./launch.ts";
+import { LIVE } from "./machine.ts";
+
+/** A span as Docker words it: `Less than a second`, `5 seconds`, `About a minute`, `3 hours`, `2 weeks`. */
+export function humanDuration(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 1) return "Less than a second";
+  if (seconds === 1) return "1 second";
+  if (seconds < 60) return `${seconds} seconds`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes === 1) return "About a minute";
+  if (minutes < 60) return `${minutes} minutes`;
+  const hours = Math.round(minutes / 60);
+  if (hours === 1) return "About an hour";
+  if (hours < 48) return `${hours} hours`;
+  const days = Math.floor(hours / 24);
+  if (days < 14) return `${days} days`;
+  if (days < 60) return `${Math.floor(days / 7)} weeks`;
+  if (days < 730) return `${Math.floor(days / 30)} months`;
+  return `${Math.floor(days / 365)} years`;
+}
+
+/** STATUS column of `ps`. */
+export function statusText(record: ContainerRecord, now: number): string {
+  const { status, exitCode, startedAt, finishedAt, health } = record.state;
+  const since = (time: string | undefined) => humanDuration(now - Date.parse(time ?? record.created));
+  switch (status) {
+    case "running":
+    case "paused":
+    case "stopping": {
+      const note = status === "paused"
+        ? " (Paused)"
+        : health === undefined || health.status === "none"
+        ? ""
+        : ` (${health.status === "starting" ? "health: starting" : health.status})`;
+      return `Up ${since(startedAt)}${note}`;
+    }
+    case "exited":
+      return `Exited (${exitCode ?? 0}) ${since(finishedAt)} ago`;
+    case "restarting":
+      return `Restarting (${exitCode ?? 0}) ${since(finishedAt)} ago`;
+    case "created":
+      return "Created";
+    case "starting":
+      return "Starting";
+    case "removing":
+      return "Removal In Progress";
+    case "dead":
+      return "Dead";
+  }
+}
+
+/** Names of the networks a container is in. */
+function networksOf(record: ContainerRecord): string[] {
+  return record.network?.endpoints.map((e) => e.network) ?? [networkMode(record)];
+}
+
+/** One row of the list. */
+export function summaryOf(record: ContainerRecord, now: number = Date.now()): ContainerSummary {
+  const { state } = record;
+  return {
+    id: record.id,
+    short_id: record.id.slice(0, 12),
+    name: record.name,
+    image: record.spec.image,
+    image_id: record.image.id,
+    command: record.argv.join(" "),
+    created: record.created,
+    status: state.status,
+    status_text: statusText(record, now),
+    ...(state.exitCode === undefined ? {} : { exit_code: state.exitCode }),
+    ...(state.health === undefined ? {} : { health: state.health.status }),
+    ...(record.ip === undefined || !LIVE.has(state.status) ? {} : { ip: record.ip }),
+    ports: LIVE.has(state.status) ? record.ports : [],
+    labels: { ...record.image.exec.Labels, ...record.spec.labels },
+    networks: networksOf(record),
+    mounts: record.mounts.map((m) => m.name ?? m.source),
+    restart_count: state.restartCount,
+  };
+}
+
+/** Everything about one container. */
+export function detailsOf(record: ContainerRecord, baseDir: string): ContainerDetails {
+  const { state } = record;
+  const live = LIVE.has(state.status);
+  const etc = (file: string) => `${record.bundleDir}/${file}`;
+  return {
+    id: record.id,
+    short_id: record.id.slice(0, 12),
+    name: record.name,
+    created: record.created,
+    image: record.image.ref,
+    image_id: record.image.id,
+    argv: record.argv,
+    config: record.spec,
+    state: {
+      status: state.status,
+      running: live,
+      pid: state.pid,
+      ...(state.exitCode === undefined ? {} : { exit_code: state.exitCode }),
+      oom_killed: state.oomKilled,
+      ...(state.error === undefined ? {} : { error: state.error }),
+      ...(state.startedAt === undefined ? {} : { started_at: state.startedAt }),
+      ...(state.finishedAt === undefined ? {} : { finished_at: state.finishedAt }),
+      restart_count: state.restartCount,
+      ...(state.health === undefined ? {} : {
+        health: { status: state.health.status, failing_streak: state.health.failingStreak, log: state.health.log },
+      }),
+    },
+    network: {
+      mode: networkMode(record),
+      ...(record.netNS === undefined || !live ? {} : { netns: record.netNS }),
+      endpoints: live
+        ? (record.network?.endpoints ?? []).map(({ network, ip, prefix, gateway, ip6, mac }) => ({
+          network,
+          ip,
+          prefix,
+          gateway,
+          ...(ip6 === undefined ? {} : { ip6 }),
+          mac,
+        }))
+        : [],
+      ports: live ? record.ports : [],
+    },
+    mounts: record.mounts.map((m) => ({
+      type: m.type,
+      ...(m.name === undefined ? {} : { name: m.name }),
+      source: m.source,
+      target: m.target,
+      rw: !m.options.includes("ro"),
+      propagation: m.options.find((o) => /^r?(private|shared|slave)$/.test(o)) ?? "rprivate",
+    })),
+    ...(record.spec.healthcheck === undefined ? {} : { healthcheck: record.spec.healthcheck }),
+    paths: {
+      bundle: record.bundleDir,
+      rootfs: record.rootFS,
+      log: `${baseDir}/logs/${record.id}.log`,
+      resolv_conf: etc("resolv.conf"),
+      hosts: etc("hosts"),
+      hostname: etc("hostname"),
+    },
+    stop_signal: record.stopSignal,
+    warnings: record.warnings,
+  };
+}
+
+type Test = (row: ContainerSummary, value: string) => boolean;
+
+const FILTERS: Readonly<Record<string, Test>> = {
+  id: (r, v) => r.id.startsWith(v),
+  name: (r, v) => r.name.includes(v.replace(/^\//, "")),
+  label: (r, v) => {
+    const at = v.indexOf("=");
+    const have = r.labels[at < 0 ? v : v.slice(0, at)];
+    return have !== undefined && (at < 0 || have === v.slice(at + 1));
+  },
+  status: (r, v) => r.status === v,
+  exited: (r, v) => r.status === "exited" && String(r.exit_code ?? 0) === v,
+  health: (r, v) => (r.health ?? "none") === v,
+  network: (r, v) => r.networks.includes(v),
+  volume: (r, v) => r.mounts.includes(v),
+  ancestor: (r, v) =>
+    r.image === v || r.image === `${v}:latest` || r.image_id === v || r.image_id.startsWith(`sha256:${v}`),
+  publish: (r, v) => r.ports.some((p) => String(p.hostPort) === v.split("/")[0]),
+};
+
+/**
+ * Whether a row passes all filters; values of one key are alternatives.
+ *
+ * @throws NyxError invalid_argument for an unknown key, naming those that exist
+ */
+export function passes(row: ContainerSummary, filters: Record<string, string[]>): boolean {
+  for (const [key, values] of Object.entries(filters)) {
+    const test = Object.hasOwn(FILTERS, key) ? FILTERS[key] : undefined;
+    if (test === undefined) throw invalid("filter", key, `use one of ${Object.keys(FILTERS).join(", ")}`);
+    if (values.length > 0 && !values.some((v) => test(row, v))) return false;
+  }
+  return true;
+}
