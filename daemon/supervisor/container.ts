@@ -188,6 +188,26 @@ export class Container {
     }
   }
 
+  /** An earlier daemon's process goes on under this one. */
+  adopted(): void {
+    this.#owner.started(this);
+    this.notify();
+  }
+
+  /** The process is gone and nobody saw how: it is exited, and whether it is started again is the caller's decision. */
+  lost(exit: ExitStatus): Promise<void> {
+    return this.mailbox.run(async () => {
+      const restart = this.record.spec.restart;
+      delete this.record.spec.restart;
+      try {
+        await this.#onExit(exit);
+      } finally {
+        if (restart !== undefined) this.record.spec.restart = restart;
+      }
+      if (this.record.spec.autoRemove !== true) await this.#saveInBackground();
+    });
+  }
+
   /** The streams worker reports the end of the process. */
   onExit(exit: ExitStatus): Promise<void> {
     return this.mailbox.run(() => this.#onExit(exit));

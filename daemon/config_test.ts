@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { helpText, parseArgs } from "./config.ts";
+
+const none = () => undefined;
+function run(args: string[], env: (n: string) => string | undefined = none) {
+  const invocation = parseArgs(args, env);
+  assert.ok("run" in invocation);
+  return invocation.run;
+}
+
+Deno.test("parseArgs: defaults are those that nyxd's users know", () => {
+  const c = run([]);
+  assert.equal(c.baseDir, "/var/lib/nyxd");
+  assert.equal(c.socket, "/run/nyxd/nyxd.sock");
+  assert.deepEqual([c.bridge, c.subnet, c.gateway], ["nyxbr0", "10.88.0.0/16", "10.88.0.1"]);
+});
+
+Deno.test("parseArgs: a gateway follows its subnet, and the environment's subnet counts", () => {
+  assert.equal(run(["--subnet", "192.168.5.128/25"]).gateway, "192.168.5.129");
+  assert.equal(run([], (n) => (n === "NYXD_CONTAINER_SUBNET" ? "172.30.0.0/16" : undefined)).gateway, "172.30.0.1");
+  assert.equal(run(["--subnet=10.1.2.3/24"]).gateway, "10.1.2.1");
+});
+
+Deno.test("parseArgs: bad values are refused with the flag, the value and what is accepted", () => {
+  for (
+    const [args, message] of [
+      [["--base-dir", "relative"], /--base-dir.*absolute path/],
+      [["--subnet", "10.0.0.0/31"], /--subnet/],
+      [["--subnet", "300.0.0.0/16"], /--subnet/],
+      [["--log-level", "loud"], /--log-level.*debug, info/],
+      [["--bridge", "a-name-that-is-too-long"], /--bridge/],
+      [["--nonsense"], /Unknown argument "--nonsense"/],
+      [["--socket"], /needs a value/],
+      [["--netns-pool", "1e9"], /--netns-pool/],
+    ] as [string[], RegExp][]
+  ) assert.throws(() => parseArgs(args, none), { message }, args.join(" "));
+});
+
+Deno.test("helpText: names every flag once", () => {
+  const names = [...helpText().matchAll(/^ {2}--([a-z-]+)/gm)].map((m) => m[1]);
+  assert.equal(new Set(names).size, names.length);
+  assert.ok(names.includes("stop-containers-on-exit"));
+});

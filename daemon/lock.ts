@@ -1,0 +1,27 @@
+/** One daemon per base directory. */
+
+import { NyxError } from "./spec/errors.ts";
+
+/**
+ * Takes the lock of a base directory (flock(2) on run/nyxd-daemon.lock) and writes the pid into it. The lock goes with the
+ * process, whatever ends it.
+ *
+ * @throws NyxError failed_precondition when another daemon holds it, naming its pid
+ */
+export async function lockBaseDir(baseDir: string): Promise<Disposable> {
+  const path = `${baseDir}/run/nyxd-daemon.lock`;
+  const file = await Deno.open(path, { read: true, write: true, create: true, mode: 0o600 });
+  if (!await file.tryLock(true)) {
+    const holder = (await Deno.readTextFile(path).catch(() => "")).trim();
+    file.close();
+    throw new NyxError(
+      "failed_precondition",
+      `Could not start nyxd on ${baseDir}: another nyxd${
+        holder === "" ? "" : ` (pid ${holder})`
+      } uses it; stop that one or choose another --base-dir`,
+    );
+  }
+  await file.truncate();
+  await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
+  return { [Symbol.dispose]: () => file.close() };
+}

@@ -1,0 +1,192 @@
+/**
+ * Start-up reconciliation: what the records say against what monitors, crun and the kernel have. Each container is
+ * adopted, finished or cleaned; what belongs to none is removed.
+ */
+
+import type { ContainerRecord } from "../persist/record.ts";
+import { CONTAINER_ID } from "../spec/container.ts";
+import { toNyxError } from "../spec/errors.ts";
+import { nowRfc3339 } from "../spec/time.ts";
+import type { Container } from "./container.ts";
+import type { SupervisorDeps } from "./deps.ts";
+import { takeDown } from "./launch.ts";
+import { LIVE } from "./machine.ts";
+import { startsAtBoot } from "./restart.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+/** Exit code of a container whose end nobody saw (host reboot, or its monitor was killed): as if killed. */
+const LOST_EXIT_CODE = 137;
+
+/** What start-up did. */
+export interface Recovery {
+  adopted: number;
+  finished: number;
+  removed: number;
+  started: number;
+}
+
+/** Ids whose network must be kept, and those that only keep their reservations. */
+export function networkIds(records: ContainerRecord[]): { live: string[]; known: string[] } {
+  return {
+    live: records.filter((r) => LIVE.has(r.state.status)).map((r) => r.id),
+    known: records.filter((r) => r.state.status !== "removing").map((r) => r.id),
+  };
+}
+
+/**
+ * Brings every container to a true state. The API may answer meanwhile: each container's mailbox holds later requests
+ * back until it is settled.
+ */
+export async function recover(supervisor: Supervisor, deps: SupervisorDeps): Promise<Recovery> {
+  const recovery: Recovery = { adopted: 0, finished: 0, removed: 0, started: 0 };
+  const restart: Container[] = [];
+  await Promise.all(supervisor.all.map(async (container) => {
+    try {
+      await settle(container, deps, recovery, restart);
+    } catch (error) {
+      deps.log.error("A container could not be recovered", { id: container.id, error });
+    }
+  }));
+  await removeOrphans(supervisor, deps);
+  for (const container of restart.sort((a, b) => a.record.created.localeCompare(b.record.created))) {
+    try {
+      await container.start({}, false);
+      recovery.started++;
+    } catch (error) {
+      deps.log.warn("A container could not be started at boot", { id: container.id, error: toNyxError(error) });
+    }
+  }
+  return recovery;
+}
+
+async function settle(
+  container: Container,
+  deps: SupervisorDeps,
+  recovery: Recovery,
+  restart: Container[],
+): Promise<void> {
+  const { record } = container;
+  const { state } = record;
+  switch (state.status) {
+    case "removing":
+      await container.finishRemoval();
+      recovery.removed++;
+      return;
+    case "starting":
+    case "running":
+    case "paused":
+    case "stopping":
+      await adopt(container, deps, recovery, restart);
+      return;
+    case "restarting": {
+      const due = state.nextRestartAt === undefined ? 0 : Date.parse(state.nextRestartAt) - Date.now();
+      container.armRestart(Math.max(0, due));
+      return;
+    }
+    case "exited":
+      if (record.spec.autoRemove === true) {
+        await container.remove({ force: false, volumes: true });
+        recovery.removed++;
+      } else if (startsAtBoot(record.spec.restart ?? { name: "no" }, state.stoppedByUser) && !isDone(record)) {
+        restart.push(container);
+      }
+      return;
+    case "created":
+    case "dead":
+      return;
+  }
+}
+
+/** An on-failure container that ended well, or one that gave up, stays down. */
+function isDone(record: ContainerRecord): boolean {
+  return record.spec.restart?.name === "on-failure";
+}
+
+async function adopt(
+  container: Container,
+  deps: SupervisorDeps,
+  recovery: Recovery,
+  restart: Container[],
+): Promise<void> {
+  const { record } = container;
+  const wasStarting = record.state.status === "starting";
+  const found = await container.mailbox.run(() =>
+    deps.stages.streams.call("adopt", {
+      id: record.id,
+      bundleDir: record.bundleDir,
+      tty: record.spec.tty === true,
+      stdin: record.spec.openStdin === true,
+      log: record.spec.log ?? {},
+    })
+  );
+  if (found.state === "running") {
+    record.state.pid = found.pid;
+    if (wasStarting) record.state.status = "running";
+    record.state.startedAt ??= nowRfc3339();
+    recovery.adopted++;
+    const stopping = record.state.status === "stopping";
+    if (stopping) record.state.status = "running";
+    await container.save();
+    container.adopted();
+    if (stopping) void container.stop(record.stopSignal, (record.spec.stopTimeoutS ?? 10) * 1000).catch(() => {});
+    return;
+  }
+  recovery.finished++;
+  if (found.state === "exited") {
+    await container.onExit(found.exit);
+    return;
+  }
+  if (wasStarting && record.state.startedAt === undefined) {
+    await container.mailbox.run(async () => {
+      await takeDown(deps, record, false);
+      record.state.status = "created";
+      await container.save();
+    });
+    return;
+  }
+  const { restart: policy = { name: "no" as const }, autoRemove } = record.spec;
+  const again = startsAtBoot(policy, record.state.stoppedByUser) ||
+    (policy.name === "on-failure" && !record.state.stoppedByUser);
+  await container.lost({
+    code: LOST_EXIT_CODE,
+    finishedAt: nowRfc3339(),
+    oomKilled: false,
+    error: "Its end was not seen: the host or its monitor went down while it ran",
+  });
+  if (again && autoRemove !== true) restart.push(container);
+}
+
+/** Removes files of containers that have no record, and mounts below overlay/ that nobody uses. */
+async function removeOrphans(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
+  const { rootfs, streams } = deps.stages;
+  const known = new Set(supervisor.all.map((c) => c.id));
+  const { baseDir } = deps;
+  for (
+    const [dir, isOrphan] of [
+      [`${baseDir}/overlay`, (n: string) => CONTAINER_ID.test(n)],
+      [`${baseDir}/bundles`, (n: string) => CONTAINER_ID.test(n)],
+    ] as const
+  ) {
+    for (const name of await namesIn(dir)) {
+      if (!isOrphan(name) || known.has(name)) continue;
+      deps.log.warn("Files of an unknown container are removed", { path: `${dir}/${name}` });
+      await streams.call("delete", { id: name }).catch(() => {});
+      await rootfs.call("unmount", { id: name, baseDir, removeDirs: true });
+      await rootfs.call("removeTree", { path: `${baseDir}/bundles/${name}` });
+    }
+  }
+  for (const name of await namesIn(`${baseDir}/logs`)) {
+    const id = name.slice(0, 64);
+    if (CONTAINER_ID.test(id) && !known.has(id)) await Deno.remove(`${baseDir}/logs/${name}`).catch(() => {});
+  }
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    for await (const entry of Deno.readDir(dir)) names.push(entry.name);
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
+  }
+  return names;
+}
