@@ -60,6 +60,24 @@ export class Supervisor implements ContainerService, Owner {
     await this.#deps.store.flush();
   }
 
+  /** Stops every container, the youngest first, all within one grace; failures are logged. */
+  async stopAll(timeoutS?: number): Promise<void> {
+    const byAge = this.all.sort((a, b) => b.record.created.localeCompare(a.record.created));
+    await Promise.all(byAge.map(async (c) => {
+      const stoppedByUser = c.record.state.stoppedByUser;
+      try {
+        await this.stop(c.id, timeoutS === undefined ? {} : { timeoutS });
+        await c.mailbox.run(async () => {
+          if (this.#containers.get(c.id) !== c) return;
+          c.record.state.stoppedByUser = stoppedByUser;
+          await c.save();
+        });
+      } catch (error) {
+        this.#deps.log.error("A container could not be stopped", { id: c.id, error });
+      }
+    }));
+  }
+
   /** Stops watching health; processes go on. */
   close(): void {
     for (const watch of this.#health.values()) watch.stop();
