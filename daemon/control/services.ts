@@ -96,8 +96,11 @@ export interface LogQuery {
 export interface ContainerService {
   list(options: { all: boolean; filters: Record<string, string[]>; size?: boolean }): Promise<ContainerSummary[]>;
   inspect(ref: string): Promise<ContainerDetails>;
-  /** Makes a container; the image must be present. */
-  create(config: ContainerConfig): Promise<CreateResult>;
+  /**
+   * Makes a container; the image must be present. `durable` false answers before the record is on disk, for a caller that
+   * starts it at once; `start` without attachment answers when it is.
+   */
+  create(config: ContainerConfig, options?: { durable?: boolean }): Promise<CreateResult>;
   /** Starts; with `attach`, the attachment is in place before the first byte of output. */
   start(ref: string, attach?: AttachOptions): Promise<{ id: string; pid: number; attachment?: Attachment }>;
   stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }>;

@@ -184,27 +184,19 @@ export class Supervisor implements ContainerService, Owner {
 
   // ------------------------------------------------------------------ life
 
-  /** Makes a container; durable when it resolves. */
-  async create(config: ContainerConfig): Promise<CreateResult> {
-    const container = await this.#create(config);
-    await container.save();
-    return created(container);
-  }
-
   /**
-   * Makes and starts in one go. With an attachment it resolves as soon as the process runs; without, when the record is
-   * durable too.
+   * Makes a container.
+   *
+   * @param options `durable` false answers before the record is on disk, for a caller that starts it at once: `start`
+   * answers when it is
    */
-  async run(
-    config: ContainerConfig,
-    attach?: AttachOptions,
-  ): Promise<CreateResult & { pid: number; attachment?: Attachment }> {
+  async create(config: ContainerConfig, options: { durable?: boolean } = {}): Promise<CreateResult> {
     const container = await this.#create(config);
     const saved = container.save();
-    this.#keep(saved);
-    const started = await this.#start(container, attach);
-    if (attach === undefined) await saved;
-    return { ...created(container), ...started };
+    if (options.durable === false) this.#keep(saved);
+    else await saved;
+    const { id, name, record } = container;
+    return { ok: true, id, name, image: record.image.ref, warnings: record.warnings };
   }
 
   async #create(config: ContainerConfig): Promise<Container> {
@@ -270,7 +262,11 @@ export class Supervisor implements ContainerService, Owner {
   async #start(container: Container, attach?: AttachOptions): Promise<{ pid: number; attachment?: Attachment }> {
     const size = attach === undefined ? undefined : consoleSize(attach);
     const sized = size === undefined ? {} : { consoleSize: size };
-    if (attach === undefined) return { pid: await container.start(sized) };
+    if (attach === undefined) {
+      const pid = await container.start(sized);
+      await container.save();
+      return { pid };
+    }
     if (container.live) {
       return { pid: container.record.state.pid, attachment: await this.attach(container.id, attach) };
     }
@@ -506,11 +502,6 @@ export class Supervisor implements ContainerService, Owner {
       layers: record.image.layers,
     });
   }
-}
-
-function created(container: Container): CreateResult {
-  const { id, name, record } = container;
-  return { ok: true, id, name, image: record.image.ref, warnings: record.warnings };
 }
 
 function canceledWait(container: Container): NyxError {
