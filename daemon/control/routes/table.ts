@@ -1,0 +1,19 @@
+/** The table of routes: what is served, validated and documented. Fixed paths stand before those with parameters. */
+
+import type { Route } from "../route.ts";
+import { attachRoutes } from "./attach.ts";
+import { containerRoutes } from "./containers.ts";
+import { imageRoutes } from "./images.ts";
+import { logRoutes } from "./logs.ts";
+import { systemRoutes } from "./system.ts";
+import { volumeRoutes } from "./volumes.ts";
+
+/** All routes. */
+export const ROUTES: readonly Route[] = [
+  ...systemRoutes,
+  ...attachRoutes,
+  ...containerRoutes,
+  ...logRoutes,
+  ...imageRoutes,
+  ...volumeRoutes,
+];

@@ -1,0 +1,281 @@
+/** Services that do nothing but record their calls and give well-formed answers; a test replaces what it is about. */
+
+import type { Attachment, Services, StreamInput } from "../../daemon/control/services.ts";
+import type * as api from "../../daemon/spec/api.ts";
+import { encodeFrame, encodeJsonFrame, FRAME } from "../../daemon/spec/frames.ts";
+
+/** One recorded call. */
+export interface RecordedCall {
+  /** Such as `containers.stop`. */
+  method: string;
+  /** As given; functions and signals left out. */
+  args: unknown[];
+}
+
+/** Id of the one container there is. */
+export const FAKE_ID = "0123456789ab".padEnd(64, "c");
+
+const encoder = new TextEncoder();
+
+/** An attachment that echoes its input, ends with it, and tells what happened to it. */
+export class EchoAttachment implements Attachment {
+  /** Inputs in order. */
+  readonly inputs: StreamInput[] = [];
+  /** Times that it was detached. */
+  detached = 0;
+  readonly exit: Promise<{ code: number; finishedAt: string; oomKilled: boolean } | undefined>;
+  readonly #queue: Uint8Array[] = [];
+  #wake = Promise.withResolvers<void>();
+  #ended = false;
+  readonly #exit = Promise.withResolvers<{ code: number; finishedAt: string; oomKilled: boolean } | undefined>();
+
+  constructor() {
+    this.exit = this.#exit.promise;
+  }
+
+  /** Ends as a process does. */
+  finish(code: number | undefined): void {
+    this.#ended = true;
+    this.#exit.resolve(
+      code === undefined ? undefined : { code, finishedAt: new Date().toISOString(), oomKilled: false },
+    );
+    this.#wake.resolve();
+  }
+
+  /** Writes as the process does. */
+  emit(kind: number, bytes: Uint8Array): void {
+    this.#queue.push(encodeFrame(kind, bytes));
+    this.#wake.resolve();
+  }
+
+  readonly input = (input: StreamInput): Promise<void> => {
+    this.inputs.push(input.kind === "stdin" ? { kind: "stdin", bytes: input.bytes.slice() } : input);
+    if (input.kind === "stdin") this.emit(FRAME.stdout, input.bytes);
+    if (input.kind === "stdinEnd") this.finish(7);
+    if (input.kind === "signal") this.emit(FRAME.stderr, encoder.encode(input.signal));
+    return Promise.resolve();
+  };
+
+  readonly output: AsyncIterable<Uint8Array> = { [Symbol.asyncIterator]: () => this.#drain() };
+
+  async *#drain(): AsyncGenerator<Uint8Array> {
+    while (true) {
+      const next = this.#queue.shift();
+      if (next !== undefined) yield next;
+      else if (this.#ended) return;
+      else {
+        await this.#wake.promise;
+        this.#wake = Promise.withResolvers<void>();
+      }
+    }
+  }
+
+  detach(): void {
+    this.detached++;
+    this.finish(undefined);
+  }
+}
+
+const summary: api.ContainerSummary = {
+  id: FAKE_ID,
+  short_id: FAKE_ID.slice(0, 12),
+  name: "web",
+  image: "busybox:latest",
+  image_id: "sha256:00",
+  command: "sh",
+  created: "2026-01-01T00:00:00Z",
+  status: "running",
+  status_text: "Up 1 second",
+  ports: [{ hostIp: "", hostPort: 8080, containerPort: 80, count: 1, protocol: "tcp" }],
+  labels: {},
+  networks: ["nyx"],
+  mounts: [],
+  restart_count: 0,
+};
+
+const details: api.ContainerDetails = {
+  id: FAKE_ID,
+  short_id: FAKE_ID.slice(0, 12),
+  name: "web",
+  created: "2026-01-01T00:00:00Z",
+  image: "busybox:latest",
+  image_id: "sha256:00",
+  argv: ["sh"],
+  config: { image: "busybox:latest" },
+  state: { status: "running", running: true, pid: 1, oom_killed: false, restart_count: 0 },
+  network: { mode: "bridge", endpoints: [], ports: [] },
+  mounts: [],
+  paths: { bundle: "/b", rootfs: "/r", log: "/l", resolv_conf: "/c", hosts: "/h", hostname: "/n" },
+  stop_signal: "SIGTERM",
+  warnings: [],
+};
+
+const image: api.ImageSummary = {
+  id: "sha256:00",
+  refs: ["docker.io/library/busybox:latest"],
+  digests: [],
+  size: 1,
+  containers: 0,
+  platform: "linux/amd64",
+  labels: {},
+};
+
+const volume: api.VolumeInfo = {
+  name: "data",
+  driver: "local",
+  mountpoint: "/v",
+  created: "2026-01-01T00:00:00Z",
+  labels: {},
+  options: {},
+  anonymous: false,
+  usedBy: [],
+};
+
+const pulled: api.PullResult = {
+  ok: true,
+  ref: "docker.io/library/busybox:latest",
+  id: "sha256:00",
+  digest: "sha256:01",
+  cached: false,
+  config: { os: "linux", architecture: "amd64", entrypoint: [], cmd: ["sh"], working_dir: "/", env_len: 1 },
+};
+
+/** Well-formed answers of all services. */
+function defaults(): Services {
+  const id = { id: FAKE_ID };
+  return {
+    images: {
+      pull: (_ref, options) => {
+        options.onEvent?.({ phase: "begin", ref: pulled.ref });
+        options.onEvent?.({ phase: "done", ref: pulled.ref });
+        return Promise.resolve(pulled);
+      },
+      list: () => Promise.resolve([image]),
+      inspect: () =>
+        Promise.resolve({
+          ...image,
+          config: { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [] } },
+          manifestDigest: "sha256:01",
+          layers: [],
+        }),
+      history: () => Promise.resolve([{ created_by: "RUN x", size: 0 }]),
+      remove: (ref) => Promise.resolve({ ok: true, ref, untagged: [], deleted: [] }),
+      prune: ({ dryRun }) => Promise.resolve({ ok: true, dry_run: dryRun, removed: [], in_use: [], reclaimed: 0 }),
+      tag: () => Promise.resolve(),
+      load: async (body) => {
+        let size = 0;
+        for await (const piece of body) size += piece.byteLength;
+        return { refs: [`loaded:${size}`], ids: [] };
+      },
+      save: () => Promise.resolve(ReadableStream.from([encoder.encode("tar")])),
+      login: () => Promise.resolve({}),
+    },
+    containers: {
+      list: () => Promise.resolve([summary]),
+      inspect: () => Promise.resolve(details),
+      create: (config) =>
+        Promise.resolve({ ok: true, id: FAKE_ID, name: config.name ?? "web", image: config.image, warnings: [] }),
+      start: (_ref, attach) =>
+        Promise.resolve(attach === undefined ? { ...id, pid: 1 } : { ...id, pid: 1, attachment: new EchoAttachment() }),
+      stop: () => Promise.resolve(id),
+      restart: () => Promise.resolve(id),
+      kill: (_ref, signal) => Promise.resolve({ ...id, signal }),
+      pause: () => Promise.resolve(id),
+      unpause: () => Promise.resolve(id),
+      remove: () => Promise.resolve(id),
+      prune: () => Promise.resolve({ removed: [], reclaimed: 0 }),
+      rename: (_ref, name) => Promise.resolve({ ...id, name }),
+      update: () => Promise.resolve({ ...id, warnings: [] }),
+      wait: () => Promise.resolve({ exitCode: 3 }),
+      attach: () => Promise.resolve(new EchoAttachment()),
+      exec: (_ref, request) => {
+        if (request.detach === true) return Promise.resolve({ execId: "exec1", pid: 2 });
+        const attachment = new EchoAttachment();
+        if (request.stdin !== true) {
+          attachment.emit(FRAME.stdout, encoder.encode("out\n"));
+          attachment.emit(FRAME.stderr, encoder.encode("err\n"));
+          attachment.finish(5);
+        }
+        return Promise.resolve({ execId: "exec1", pid: 2, attachment });
+      },
+      resize: () => Promise.resolve(),
+      logs: (_ref, query) =>
+        Promise.resolve(ReadableStream.from([
+          query.format === "frames" ? encodeJsonFrame(FRAME.stdout, "line") : encoder.encode("line\n"),
+        ])),
+      top: () => Promise.resolve({ titles: ["PID"], processes: [["1"]] }),
+      stats: () => Promise.resolve({ cpu_ns: 1, name: "web" }),
+      changes: () => Promise.resolve([{ kind: "A", path: "/x" }]),
+    },
+    volumes: {
+      list: () => Promise.resolve([volume]),
+      create: () => Promise.resolve(volume),
+      inspect: () => Promise.resolve(volume),
+      remove: () => Promise.resolve(),
+      prune: () => Promise.resolve({ removed: [], reclaimed: 0 }),
+    },
+    system: {
+      version: () => ({
+        daemon: "nyxd",
+        version: "0.0.0",
+        commit: "none",
+        buildDate: "none",
+        apiVersion: "1",
+        deno: "2",
+        crun: "1",
+        kernel: "6",
+      }),
+      info: () =>
+        Promise.resolve({
+          version: "0.0.0",
+          baseDir: "/b",
+          containers: { total: 1, running: 1, paused: 0, stopped: 0 },
+          images: 1,
+          cgroup: "v2",
+          netDriver: "native",
+          kernel: "6",
+          architecture: "x86_64",
+          cpus: 2,
+          memoryBytes: 1,
+          crun: "1",
+          network: { name: "nyx", bridge: "nyxbr0", subnet: "10.88.0.0/16", gateway: "10.88.0.1" },
+          eventLoopDelayMs: { p50: 0, p99: 0, max: 0 },
+          warnings: [],
+        }),
+      df: () => Promise.resolve({ rows: [{ type: "images", total: 1, active: 0, size: 1, reclaimable: 1 }], total: 1 }),
+      events: () =>
+        ReadableStream.from<api.EventRecord>([
+          { time: "2026-01-01T00:00:00Z", type: "container", action: "start", id: FAKE_ID, attributes: {} },
+        ]),
+      shutdown: () => Promise.resolve(),
+    },
+  };
+}
+
+/** Services by parts: each part of a service may be replaced. */
+export type ServiceParts = { [Name in keyof Services]?: Partial<Services[Name]> };
+
+/** Services that record; `parts` replace single methods. */
+export function fakeServices(parts: ServiceParts = {}): { services: Services; calls: RecordedCall[] } {
+  const calls: RecordedCall[] = [];
+  const record = <T extends object>(name: string, target: T): T =>
+    new Proxy(target, {
+      get(object, key, receiver) {
+        const method: unknown = Reflect.get(object, key, receiver);
+        if (typeof method !== "function") return method;
+        return (...args: unknown[]) => {
+          const plain = args.filter((arg) => !(arg instanceof AbortSignal) && !(arg instanceof ReadableStream));
+          calls.push({ method: `${name}.${String(key)}`, args: plain });
+          return Reflect.apply(method, object, args);
+        };
+      },
+    });
+  const base = defaults();
+  const services: Services = {
+    images: record("images", { ...base.images, ...parts.images }),
+    containers: record("containers", { ...base.containers, ...parts.containers }),
+    volumes: record("volumes", { ...base.volumes, ...parts.volumes }),
+    system: record("system", { ...base.system, ...parts.system }),
+  };
+  return { services, calls };
+}
