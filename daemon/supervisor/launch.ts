@@ -5,7 +5,7 @@
 
 import type { ContainerRecord } from "../persist/record.ts";
 import { NyxError, toNyxError } from "../spec/errors.ts";
-import type { NetworkResult, ResolvedMount } from "../../workers/protocol.ts";
+import type { HostDevice, NetworkResult, ResolvedMount } from "../../workers/protocol.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { hostsLines, resolvConf } from "./etc_files.ts";
 
@@ -97,6 +97,13 @@ export function cgroupsPath(deps: SupervisorDeps, record: ContainerRecord): stri
   return `${record.spec.cgroupParent ?? deps.defaults.cgroupParent}/${record.id}`;
 }
 
+/** Device nodes that the bundle names; the bundle worker cannot look at /dev itself. */
+async function findDevices(deps: SupervisorDeps, record: ContainerRecord): Promise<HostDevice[] | undefined> {
+  const { devices = [], privileged } = record.spec;
+  if (devices.length === 0 && privileged !== true) return undefined;
+  return (await deps.stages.rootfs.call("hostDevices", { devices, all: privileged === true })).devices;
+}
+
 async function readHostResolvConf(): Promise<string> {
   try {
     return await Deno.readTextFile("/etc/resolv.conf");
@@ -117,9 +124,10 @@ export async function launch(
   joined: Joined,
   options: LaunchOptions,
 ): Promise<number> {
-  const [root, network, hostResolvConf] = await settleAll([
+  const [root, network, devices, hostResolvConf] = await settleAll([
     prepareRootfs(deps, record),
     setupNetwork(deps, record),
+    findDevices(deps, record),
     readHostResolvConf(),
   ]);
   const addresses = network?.endpoints.flatMap((e) => e.ip6 === undefined ? [e.ip] : [e.ip, e.ip6]) ?? [];
@@ -145,6 +153,7 @@ export async function launch(
     ...(netnsPath === undefined ? {} : { netnsPath }),
     joinPids: joined.pids,
     mounts: root.mounts,
+    ...(devices === undefined ? {} : { devices }),
     hostname: record.hostname,
     hosts: hostsLines(record.spec, { hostname: record.hostname, addresses, aliases }, deps.defaults.gateway),
     resolvConf: resolvConf(record.spec, hostResolvConf, networkMode(record) !== "host"),
