@@ -1,0 +1,89 @@
+/**
+ * What nyxd may do, as Deno's flags: the one list that the task, the launchers and the tests use, with the reason of each.
+ *
+ * Workers get these or less: `pull` and `bundle` hold only their directories (and `pull` the network).
+ */
+
+/** Where a daemon works. */
+export interface PermissionPaths {
+  baseDir: string;
+  /** API socket. */
+  socket: string;
+  crun: string;
+  /** Directory of nyx's own modules; missing in a compiled binary. */
+  sourceDir?: string;
+  /** Other files that settings name, such as --init-path. */
+  extraRead?: string[];
+}
+
+/** One flag and why nyxd needs it. */
+export interface PermissionFlag {
+  flag: string;
+  reason: string;
+}
+
+const TRIPLES = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
+
+/** Shared libraries: libc for the kernel, nftables for rules, isal and zstd for fast unpacking. */
+export const LIBRARIES: readonly string[] = [
+  ...TRIPLES.map((t) => `/lib/${t}/libc.so.6`),
+  "/lib64/libc.so.6",
+  ...[...TRIPLES.map((t) => `/usr/lib/${t}`), "/usr/lib64"].flatMap((dir) => [
+    `${dir}/libnftables.so.1`,
+    `${dir}/libzstd.so.1`,
+    ...[30, 31].map((minor) => `${dir}/libisal.so.2.0.${minor}`),
+  ]),
+];
+
+/** Files of the host that are read and never written. */
+const HOST_FILES = [
+  "/etc/resolv.conf",
+  "/etc/hostname",
+  "/etc/group",
+  "/usr/bin/catatonit",
+  "/usr/libexec/podman/catatonit",
+  "/usr/bin/tini-static",
+  "/usr/bin/tini",
+];
+
+/** Programs: crun runs containers, sh and setsid are their monitors, nft stands in where libnftables is missing. */
+const PROGRAMS = ["/bin/sh", "/usr/bin/setsid", "/usr/sbin/nft"];
+
+/** Environment variables that are read. */
+const ENVIRONMENT = [
+  "NOTIFY_SOCKET",
+  "NYXD_CONTAINER_SUBNET",
+  "NYXD_GATEWAY_IP",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "no_proxy",
+];
+
+function directoryOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
+/** The permission flags of one daemon, each with its reason. */
+export function nyxdPermissions(paths: PermissionPaths): PermissionFlag[] {
+  const own = [paths.baseDir, directoryOf(paths.socket)];
+  const source = paths.sourceDir === undefined ? [] : [paths.sourceDir];
+  return [
+    {
+      flag: `--allow-read=${[...own, ...source, ...HOST_FILES, ...(paths.extraRead ?? [])].join(",")}`,
+      reason:
+        "its state and socket, its own modules (workers are loaded by path), the host's resolvers, name and groups",
+    },
+    { flag: `--allow-write=${own.join(",")}`, reason: "its state and socket, nothing else" },
+    { flag: "--allow-net", reason: "registries, whose hosts the user names, and its own unix socket" },
+    { flag: `--allow-ffi=${LIBRARIES.join(",")}`, reason: "system calls that Deno has no function for; libnftables" },
+    {
+      flag: `--allow-run=${[paths.crun, ...PROGRAMS].join(",")}`,
+      reason: "crun, the monitors' shell, nft as a fallback",
+    },
+    { flag: "--allow-sys=umask,statfs", reason: "the socket's mode; how full the disk is" },
+    { flag: `--allow-env=${ENVIRONMENT.join(",")}`, reason: "systemd's notify socket, the subnet's settings, proxies" },
+  ];
+}
