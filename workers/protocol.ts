@@ -68,10 +68,18 @@ export type PullStage = {
   event: never;
 };
 
-/** What `workers/pull/main.ts` is told at start, through its first request-independent message: the worker's name. */
+/** What `workers/pull/main.ts` is told at start: JSON in the worker's name. */
 export interface PullInit {
-  /** images/ directory: blobs/sha256/<hex> and ingest/<hex> live below. */
+  /** images/ directory, absolute: blobs/<algorithm>/<hex> and ingest/<algorithm>-<hex> live below. */
   imagesDir: string;
+  /** Bytes that must stay free on its disk; default 64 MiB. */
+  minFreeBytes?: number;
+  /** Blobs downloaded at once; default 16. */
+  concurrency?: number;
+  /** Silence of a registry after which a connection is given up, in milliseconds; default 60 s. */
+  stallMs?: number;
+  /** Delay before the first repetition in milliseconds; default 250, doubles each time. */
+  retryBaseMs?: number;
 }
 
 // ---------------------------------------------------------------- extract (D05)
@@ -96,6 +104,8 @@ export interface ExtractedLayer {
   /** Bytes on disk as du counts them. */
   diskBytes: number;
   entries: number;
+  /** It hides all layers below it: leave them out of the mount (overlayfs ignores an opaque mark on a layer's root). */
+  opaqueRoot?: true;
 }
 
 /** Stage `extract`: compressed bytes in, committed layer directory out. */
@@ -117,6 +127,15 @@ export type ExtractStage = {
       result: ExtractedLayer;
       progress: { current: number };
     };
+    /**
+     * At start: removes what extractions left, and layers that a power cut may have damaged (`lost`: extract them again).
+     * Safe while others extract.
+     */
+    clean: { request: { layersDir: string }; result: { temporary: number; lost: string[] }; progress: never };
+    /** Waits until all committed layers are on the disk and marks them durable. Happens by itself some seconds after a pull. */
+    sync: { request: { layersDir: string }; result: { synced: number }; progress: never };
+    /** Removes a committed layer that no image needs, so that no half of it is ever seen. Missing is no error. */
+    remove: { request: { layersDir: string; diffId: string }; result: { removed: boolean }; progress: never };
   };
   event: never;
 };
@@ -182,6 +201,27 @@ export type RootfsStage = {
     hostDevices: {
       request: { devices: DeviceSpec[]; all: boolean };
       result: { devices: HostDevice[] };
+      progress: never;
+    };
+    /** Checks the host side of a bind mount: what it is, made as a directory when missing and `create`. not_found otherwise. */
+    bindSource: {
+      request: { source: string; create: boolean };
+      result: { kind: "dir" | "file"; created: boolean };
+      progress: never;
+    };
+    /** Mounts what a volume's driver options describe over its directory, unless something is mounted there. */
+    mountVolume: {
+      request: { target: string; type: string; device: string; options: string };
+      result: { mounted: boolean };
+      progress: never;
+    };
+    /**
+     * Binds a directory or file inside a volume to a mount point of the container's own, which no other user of the volume can
+     * swap for a link; `unmount` of the container takes it off. Links in the subpath are refused.
+     */
+    bindSubpath: {
+      request: { id: string; baseDir: string; index: number; volumeDir: string; subpath: string };
+      result: { source: string };
       progress: never;
     };
     /** What the host offers. Asked of this stage because Deno lets only FFI read /proc and /sys without full permissions. */

@@ -10,7 +10,7 @@ import { readMounts, unmountBelow } from "../../workers/rootfs/mount_table.ts";
 /** Everything a rootfs test needs; dispose it. */
 export class RootfsFixture implements AsyncDisposable {
   readonly baseDir = Deno.makeTempDirSync({ prefix: "nyx-rootfs-" });
-  readonly layersDir = `${this.baseDir}/overlay/layers`;
+  readonly layersDir = `${this.baseDir}/layers`;
   readonly kernel: OverlayKernel = { ...linuxFile(), ...linuxMount() };
   readonly warnings: string[] = [];
   readonly ops: RootfsOperations;

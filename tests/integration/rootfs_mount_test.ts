@@ -115,7 +115,7 @@ Deno.test("rootfs.mount: more than 500 layers are refused", async () => {
 
 Deno.test("rootfs.mount: ids that would leave the base directory are refused", async () => {
   await using f = new RootfsFixture();
-  for (const id of ["../x", "layers", ".", "", "a/b", "a\0b"]) {
+  for (const id of ["../x", ".", "", "a/b", "a\0b"]) {
     await assert.rejects(f.ops.mount(f.request(id, [])), /Invalid id/, id);
   }
 });
@@ -149,7 +149,7 @@ Deno.test("rootfs.unmount: removeDirs takes the container's directory away, also
   using held = Deno.openSync(`${rootfs}/b`, { write: true, create: true });
   assert.deepEqual(await f.unmount("c1", true), { removed: true });
   await f.ops.settle();
-  assert.deepEqual([...Deno.readDirSync(`${f.baseDir}/overlay`)].map((e) => e.name), ["layers"]);
+  assert.deepEqual([...Deno.readDirSync(`${f.baseDir}/overlay`)], []);
   assert.equal(f.mountCount, 0);
   assert.deepEqual(f.warnings, []);
   held.writeSync(new Uint8Array(1));
@@ -164,5 +164,5 @@ Deno.test("rootfs.listMounts: a removal that a crash cut off is finished", async
   const { targets } = await f.ops.listMounts({ baseDir: f.baseDir });
   assert.deepEqual(targets, [`${f.baseDir}/overlay/c2/merged`]);
   await f.ops.settle();
-  assert.deepEqual([...Deno.readDirSync(`${f.baseDir}/overlay`)].map((e) => e.name).sort(), ["c2", "layers"]);
+  assert.deepEqual([...Deno.readDirSync(`${f.baseDir}/overlay`)].map((e) => e.name), ["c2"]);
 });

@@ -16,6 +16,7 @@ import { RootfsOperations } from "./operations.ts";
 import { checkAbsolute } from "./paths.ts";
 import { removeTree } from "./remove_tree.ts";
 import { diskUsage } from "./usage.ts";
+import { bindSource, bindSubpath, mountVolume } from "./volume_mounts.ts";
 
 const kernel = { ...linuxFile(), ...linuxMount() };
 const log = emitter<RootfsStage>();
@@ -32,6 +33,9 @@ serve<RootfsStage>("rootfs", {
   shareDir: ({ path }) => ({ mounted: shareDirectory(kernel, checkAbsolute("path", path)) }),
   unmountBelow: async ({ path }) => ({ unmounted: await unmountBelow(kernel, checkAbsolute("path", path)) }),
   hostDevices: ({ devices, all }) => ({ devices: hostDevices(kernel, devices, all) }),
+  bindSource: ({ source, create }) => bindSource(kernel, source, create),
+  mountVolume: (request) => ({ mounted: mountVolume(kernel, request) }),
+  bindSubpath: (request) => ({ source: bindSubpath(kernel, request) }),
   hostFacts: () => readHostFacts(kernel),
   diff: (request, { signal }) => operations.diff(request, signal),
 });

@@ -8,10 +8,11 @@ import type { RootfsStage } from "../protocol.ts";
 import { populateVolume } from "./copy_up.ts";
 import { diffOverlay } from "./diff.ts";
 import { ensureDirectory, ensureFile, openRoot, readSmallFile } from "./in_root.ts";
-import { listMountsBelow, looksMounted, mountAt } from "./mount_table.ts";
+import { listMountsBelow, looksMounted, mountAt, unmountBelow } from "./mount_table.ts";
 import { type LowerdirMode, type OverlayKernel, OverlayMounter, unmountOverlay } from "./overlay.ts";
 import { checkAbsolute, LAYERS_DIR, type OverlayPaths, overlayPaths, TRASH_PREFIX } from "./paths.ts";
 import { removeTree } from "./remove_tree.ts";
+import { CONTAINER_MOUNTS } from "./volume_mounts.ts";
 
 type Ops = RootfsStage["ops"];
 type Mounted = Ops["mount"]["result"];
@@ -89,6 +90,7 @@ export class RootfsOperations {
     const paths = overlayPaths(request.baseDir, request.id);
     await this.#detaching.get(paths.merged);
     if (!request.removeDirs) {
+      await this.#detachMounts(paths.dir);
       const removed = await this.#detach(paths.merged);
       return { removed };
     }
@@ -99,9 +101,22 @@ export class RootfsOperations {
       if (isErrno(e, "ENOENT")) return { removed: false };
       throw e;
     }
+    await this.#detachMounts(trash);
     await this.#detach(`${trash}/merged`);
     this.#removeBehind(trash);
     return { removed: true };
+  }
+
+  /** Takes off what was bound for one container beside its root. */
+  async #detachMounts(dir: string): Promise<void> {
+    const mounts = `${dir}/${CONTAINER_MOUNTS}`;
+    try {
+      this.#kernel.statx(AT_FDCWD, mounts, 0);
+    } catch (e) {
+      if (isErrno(e, "ENOENT", "ENOTDIR")) return;
+      throw e;
+    }
+    await unmountBelow(this.#kernel, mounts);
   }
 
   /** Resolves when the mount is gone from the namespace. */
@@ -144,7 +159,7 @@ export class RootfsOperations {
     const base = checkAbsolute("baseDir", baseDir);
     for (const name of this.#leftTrash(`${base}/overlay`)) {
       const trash = `${base}/overlay/${name}`;
-      await unmountOverlay(this.#kernel, `${trash}/merged`);
+      await unmountBelow(this.#kernel, trash);
       this.#removeBehind(trash);
     }
     return { targets: listMountsBelow(this.#kernel, base).filter((t) => !t.includes(`/${TRASH_PREFIX}`)) };

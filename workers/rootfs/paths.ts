@@ -3,8 +3,8 @@
 import { OBJECT_NAME } from "../../daemon/spec/container.ts";
 import { invalid } from "../../daemon/spec/errors.ts";
 
-/** Directory of committed layers, relative to the base directory; a container cannot be called this. */
-export const LAYERS_DIR = "overlay/layers";
+/** Directory of committed layers, relative to the base directory; the image store commits there. */
+export const LAYERS_DIR = "layers";
 
 /** Start of the name of a container's directory that is being removed. */
 export const TRASH_PREFIX = ".trash-";
@@ -37,7 +37,7 @@ export function checkAbsolute(field: string, path: string): string {
  */
 export function overlayPaths(baseDir: string, id: string): OverlayPaths {
   const base = checkAbsolute("baseDir", baseDir);
-  if (!OBJECT_NAME.test(id) || id === "layers") throw invalid("id", id, "use letters, digits and _.-");
+  if (!OBJECT_NAME.test(id)) throw invalid("id", id, "use letters, digits and _.-");
   const dir = `${base}/overlay/${id}`;
   return { dir, upper: `${dir}/diff`, work: `${dir}/work`, merged: `${dir}/merged` };
 }

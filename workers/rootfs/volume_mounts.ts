@@ -1,0 +1,179 @@
+/** Host sides of mounts: bind sources, volumes with driver options, directories inside volumes. */
+
+import { invalid, NyxError } from "../../daemon/spec/errors.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { AT, AT_FDCWD, type FileKernel, type FileStat, O, OwnedFd, RESOLVE, S } from "../../ffi/file.ts";
+import { type MountKernel, MOVE_MOUNT, MS, OPEN_TREE } from "../../ffi/mount.ts";
+import { mountAt } from "./mount_table.ts";
+import { checkAbsolute, overlayPaths } from "./paths.ts";
+
+/** Directory below overlay/<id> for mounts that belong to one container. */
+export const CONTAINER_MOUNTS = "mounts";
+
+function tryStat(kernel: FileKernel, path: string): FileStat | undefined {
+  try {
+    return kernel.statx(AT_FDCWD, path, 0);
+  } catch (e) {
+    if (isErrno(e, "ENOENT", "ENOTDIR")) return undefined;
+    throw e;
+  }
+}
+
+/**
+ * Looks at the host side of a bind mount.
+ *
+ * @param create makes a missing directory, parents included, owned by root with mode 0755
+ * @throws NyxError not_found when it is missing and not to be made
+ */
+export function bindSource(
+  kernel: FileKernel,
+  source: string,
+  create: boolean,
+): { kind: "dir" | "file"; created: boolean } {
+  const path = checkAbsolute("bind source", source);
+  const stat = tryStat(kernel, path);
+  if (stat !== undefined) return { kind: (stat.mode & S.IFMT) === S.IFDIR ? "dir" : "file", created: false };
+  if (!create) {
+    throw new NyxError("not_found", `Could not bind ${path}: the host has no such path; make it or use a volume`, {
+      context: { field: "mounts", value: path },
+    });
+  }
+  let made = "";
+  for (const part of path.split("/").slice(1)) {
+    made += `/${part}`;
+    try {
+      kernel.mkdirat(AT_FDCWD, made, 0o755);
+      kernel.fchmodat(AT_FDCWD, made, 0o755);
+    } catch (e) {
+      if (!isErrno(e, "EEXIST", "EROFS") || tryStat(kernel, made) === undefined) throw e;
+    }
+  }
+  return { kind: "dir", created: true };
+}
+
+const FLAG_OPTIONS: Readonly<Record<string, { set: number } | { clear: number }>> = {
+  ro: { set: MS.RDONLY },
+  rw: { clear: MS.RDONLY },
+  nosuid: { set: MS.NOSUID },
+  suid: { clear: MS.NOSUID },
+  nodev: { set: MS.NODEV },
+  dev: { clear: MS.NODEV },
+  noexec: { set: MS.NOEXEC },
+  exec: { clear: MS.NOEXEC },
+  bind: { set: MS.BIND },
+  rbind: { set: MS.BIND | MS.REC },
+  defaults: { clear: 0 },
+};
+
+/** Splits mount options into flags of mount(2) and data for the file system. */
+export function parseMountOptions(text: string): { flags: number; data: string } {
+  let flags = 0;
+  const data: string[] = [];
+  for (const option of text.split(",").filter((o) => o !== "")) {
+    const known = Object.hasOwn(FLAG_OPTIONS, option) ? FLAG_OPTIONS[option] : undefined;
+    if (known === undefined) data.push(option);
+    else if ("set" in known) flags |= known.set;
+    else flags &= ~known.clear;
+  }
+  return { flags, data: data.join(",") };
+}
+
+/**
+ * Mounts a volume with driver options over its directory; one that is mounted already is kept.
+ *
+ * @throws NyxError failed_precondition with the kernel's reason
+ */
+export function mountVolume(
+  kernel: FileKernel & MountKernel,
+  request: { target: string; type: string; device: string; options: string },
+): boolean {
+  const target = checkAbsolute("volume", request.target);
+  if (mountAt(kernel, target) !== undefined) return false;
+  const { flags, data } = parseMountOptions(request.options);
+  const bind = (flags & MS.BIND) !== 0;
+  try {
+    kernel.mount(request.device, target, bind ? undefined : request.type, flags & ~(bind ? MS.RDONLY : 0), data);
+    // A bind takes its attributes only when mounted anew.
+    if (bind && (flags & MS.RDONLY) !== 0) kernel.mount(undefined, target, undefined, MS.REMOUNT | MS.BIND | MS.RDONLY);
+  } catch (e) {
+    const what = `type=${request.type},device=${request.device},o=${request.options}`;
+    throw new NyxError(
+      "failed_precondition",
+      `Could not mount the volume at ${target} (${what}): ${
+        e instanceof Error ? e.message : String(e)
+      }; check its driver options`,
+      { cause: e, context: { field: "driverOptions", value: what } },
+    );
+  }
+  return true;
+}
+
+/**
+ * Binds a path inside a volume to overlay/<id>/mounts/<index>. The path is opened beneath the volume without following any link,
+ * and the bind is made from that descriptor: what another container does to the volume afterwards changes nothing.
+ *
+ * @returns where it is bound
+ * @throws NyxError invalid_argument for a subpath that leaves the volume or holds a link; not_found for a missing one
+ */
+export function bindSubpath(
+  kernel: FileKernel & MountKernel,
+  request: { id: string; baseDir: string; index: number; volumeDir: string; subpath: string },
+): string {
+  const { dir } = overlayPaths(request.baseDir, request.id);
+  const volumeDir = checkAbsolute("volumeDir", request.volumeDir);
+  if (!Number.isInteger(request.index) || request.index < 0) throw invalid("index", request.index, "use a count");
+  using volume = new OwnedFd(kernel, kernel.openat(AT_FDCWD, volumeDir, O.PATH | O.DIRECTORY | O.CLOEXEC));
+  using found = openBeneath(kernel, volume.fd, request.subpath);
+  const isDir = (kernel.fstat(found.fd).mode & S.IFMT) === S.IFDIR;
+  const point = `${dir}/${CONTAINER_MOUNTS}/${request.index}`;
+  makePoint(kernel, dir, point, isDir);
+  if (mountAt(kernel, point) !== undefined) kernel.umount2(point, 2 | 8);
+  using tree = new OwnedFd(
+    kernel,
+    kernel.openTree(found.fd, "", OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.EMPTY_PATH | OPEN_TREE.RECURSIVE),
+  );
+  kernel.moveMount(tree.fd, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH);
+  return point;
+}
+
+function openBeneath(kernel: FileKernel, volumeFd: number, subpath: string): OwnedFd {
+  if (subpath.startsWith("/") || subpath.includes("\0")) {
+    throw invalid("subpath", subpath, "use a path relative to the volume");
+  }
+  try {
+    const rules = RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS;
+    return new OwnedFd(kernel, kernel.openat2(volumeFd, subpath, O.PATH | O.CLOEXEC, rules));
+  } catch (e) {
+    if (isErrno(e, "ENOENT", "ENOTDIR")) {
+      throw new NyxError(
+        "not_found",
+        `Could not mount subpath ${JSON.stringify(subpath)}: the volume has none; make it first`,
+        {
+          cause: e,
+          context: { field: "subpath", value: subpath },
+        },
+      );
+    }
+    if (isErrno(e, "EXDEV", "ELOOP")) {
+      throw invalid("subpath", subpath, "it must stay inside the volume and pass through no symbolic link");
+    }
+    throw e;
+  }
+}
+
+function makePoint(kernel: FileKernel, dir: string, point: string, isDir: boolean): void {
+  for (const path of [dir, `${dir}/${CONTAINER_MOUNTS}`]) {
+    try {
+      kernel.mkdirat(AT_FDCWD, path, 0o700);
+    } catch (e) {
+      if (!isErrno(e, "EEXIST")) throw e;
+    }
+  }
+  const there = tryStat(kernel, point);
+  const wrong = there !== undefined && ((there.mode & S.IFMT) === S.IFDIR) !== isDir;
+  if (wrong && mountAt(kernel, point) === undefined) {
+    kernel.unlinkat(AT_FDCWD, point, (there.mode & S.IFMT) === S.IFDIR ? AT.REMOVEDIR : 0);
+  } else if (there !== undefined) return;
+  if (isDir) kernel.mkdirat(AT_FDCWD, point, 0o700);
+  else kernel.close(kernel.openat(AT_FDCWD, point, O.WRONLY | O.CREAT | O.CLOEXEC, 0o600));
+}
