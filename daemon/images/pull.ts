@@ -102,10 +102,10 @@ export class Puller {
     const digest = resolved.indexDigest ?? resolved.manifestDigest;
     using active = this.#state.activate(record);
     try {
-      const [{ layers, cached }] = await Promise.all([
+      const { layers, cached } = await both(
         fetchLayers(this.#layers, record, access, signal, emit),
         this.#prepare(entry, record, resolved),
-      ]);
+      );
       const known = cached ? this.#state.index.images.get(record.manifestDigest) : undefined;
       const whole = known ?? { ...record, layers };
       const moved = await this.#commit(target.reference, withStored(entry, whole), whole);
@@ -163,6 +163,14 @@ export class Puller {
     await this.#state.mutate(() => dropPending(this.#state, record.manifestDigest));
     await collect(this.#state);
   }
+}
+
+/** The first one's value; rejects only when neither runs any more. */
+async function both<T>(first: Promise<T>, second: Promise<void>): Promise<T> {
+  const [a, b] = await Promise.allSettled([first, second]);
+  if (a.status === "rejected") throw a.reason;
+  if (b.status === "rejected") throw b.reason;
+  return a.value;
 }
 
 function entryOf(resolved: ResolvedImage): Entry {

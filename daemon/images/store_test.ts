@@ -1,0 +1,418 @@
+import { strict as assert } from "node:assert";
+import { buildImage, buildIndex } from "../../tests/support/oci.ts";
+import { doubledStore, filesBelow, type TestStore } from "../../tests/support/images_store.ts";
+import { du } from "../../tests/support/images_stages.ts";
+import { NyxError } from "../spec/errors.ts";
+import type { PullEvent } from "../spec/image.ts";
+
+function withLayouts(...repositories: string[]) {
+  const dirs = new Map(repositories.map((r) => [r, Deno.makeTempDirSync({ prefix: "nyx-oci-" })]));
+  return {
+    dir: (repository: string) => {
+      const dir = dirs.get(repository);
+      assert.ok(dir);
+      return dir;
+    },
+    attach(t: TestStore) {
+      for (const [k, v] of dirs) t.layouts.set(k, v);
+    },
+    [Symbol.dispose]() {
+      for (const d of dirs.values()) Deno.removeSync(d, { recursive: true });
+    },
+  };
+}
+
+const layer = (text: string) => [{ path: "file", data: text }];
+
+function code(expected: string, pattern?: RegExp) {
+  return (e: unknown) => {
+    assert.ok(e instanceof NyxError, String(e));
+    assert.equal(e.code, expected, e.message);
+    if (pattern) assert.match(e.message, pattern);
+    return true;
+  };
+}
+
+/** The ledger of the store agrees with du, and nothing but what is listed is on disk. */
+async function assertConsistent(t: TestStore): Promise<void> {
+  const usage = await t.store.usage();
+  const [images = 0, layers = 0] = await du(`${t.baseDir}/images`, `${t.baseDir}/layers`);
+  assert.equal(usage.images, images + layers);
+}
+
+Deno.test("ImageStore.pull writes exact documents where interface.md says, after all layers", async () => {
+  using layouts = withLayouts("example.com/team/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const built = buildImage({ dir: layouts.dir("example.com/team/app"), tag: "v1", layers: [layer("a"), layer("b")] });
+  const events: PullEvent[] = [];
+  const result = await t.store.pull("example.com/team/app:v1", { onEvent: (e) => events.push(e) });
+  assert.equal(result.id, built.configDigest);
+  assert.equal(result.digest, built.manifestDigest);
+  const dir = `${t.baseDir}/images/images/example.com/team/app/v1`;
+  assert.deepEqual(Deno.readFileSync(`${dir}/manifest.json`), built.manifestBytes);
+  assert.deepEqual(Deno.readFileSync(`${dir}/config.json`), built.configBytes);
+  assert.equal(events[0]?.phase, "begin");
+  assert.equal(events.at(-1)?.phase, "done");
+  assert.equal(events.filter((e) => e.phase === "layer").length, 2);
+  assert.equal(filesBelow(`${t.baseDir}/images`).filter((f) => f.includes("pending")).length, 0);
+  await assertConsistent(t);
+});
+
+Deno.test("ImageStore.ensure with policy missing touches no worker and no disk when the image is present", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const built = buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a"), layer("b"), layer("a")] });
+  await t.store.pull("example.com/app", {});
+  t.stages.pull.calls.length = 0;
+  t.stages.extract.calls.length = 0;
+  await Deno.rename(`${t.baseDir}/images`, `${t.baseDir}/hidden`);
+  const handle = await t.store.ensure("example.com/app", { policy: "missing" });
+  await Deno.rename(`${t.baseDir}/hidden`, `${t.baseDir}/images`);
+  assert.deepEqual([...t.stages.pull.calls, ...t.stages.extract.calls], []);
+  assert.equal(handle.imageId, built.configDigest);
+  assert.equal(handle.ref, "example.com/app:latest");
+  // The layer that comes twice counts at its top place.
+  assert.deepEqual(handle.layers, [built.diffIds[1], built.diffIds[2]]);
+  handle[Symbol.dispose]();
+});
+
+Deno.test("ImageStore.ensure honours always, never and a platform that is not the present one", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const arm = { os: "linux", architecture: "arm64" };
+  const built = buildIndex([{ layers: [layer("amd")] }, { layers: [layer("arm")], platform: arm }], {
+    dir: layouts.dir("example.com/app"),
+  });
+  await assert.rejects(t.store.ensure("example.com/app", { policy: "never" }), code("not_found", /nyx pull/));
+  using amd = await t.store.ensure("example.com/app", { policy: "missing" });
+  assert.equal(amd.imageId, built.images[0]?.configDigest);
+  using other = await t.store.ensure("example.com/app", { policy: "missing", platform: "linux/arm64" });
+  assert.equal(other.imageId, built.images[1]?.configDigest);
+  const before = t.stages.pull.calls.length;
+  using again = await t.store.ensure("example.com/app", { policy: "always" });
+  assert.ok(t.stages.pull.calls.length > before);
+  assert.equal(again.imageId, built.images[0]?.configDigest);
+  assert.deepEqual((await t.store.inspect("example.com/app")).digests, [`example.com/app@${built.indexDigest}`]);
+});
+
+Deno.test("ImageStore: two pulls of one image share each download, and each caller sees all phases", async () => {
+  using layouts = withLayouts("example.com/app", "other.org/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a"), layer("b")] });
+  buildImage({ dir: layouts.dir("other.org/app"), layers: [layer("a"), layer("b")], created: "2025-01-01T00:00:00Z" });
+  const seen: PullEvent[][] = [[], [], []];
+  const pull = (ref: string, i: number) => t.store.pull(ref, { onEvent: (e) => seen[i]?.push(e) });
+  await Promise.all([pull("example.com/app", 0), pull("example.com/app", 1), pull("other.org/app", 2)]);
+  assert.equal(t.stages.downloads.length, 2);
+  for (const events of seen) {
+    assert.equal(events[0]?.phase, "begin");
+    assert.equal(events.at(-1)?.phase, "done");
+    assert.equal(events.filter((e) => e.phase === "layer").length, 2);
+  }
+  assert.equal((await t.store.list()).length, 2);
+});
+
+Deno.test("ImageStore: a client that leaves does not cancel another's pull; the last one does", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a")] });
+  const started = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  let aborted = false;
+  t.stages.faults.beforeFetch = async (_, signal) => {
+    signal?.addEventListener("abort", () => {
+      aborted = true;
+      gate.reject(new NyxError("canceled", "stopped", { op: "pull.fetchBlob" }));
+    });
+    started.resolve();
+    await gate.promise;
+  };
+  const first = new AbortController(), second = new AbortController();
+  const a = t.store.pull("example.com/app", { signal: first.signal });
+  const b = t.store.pull("example.com/app", { signal: second.signal });
+  await started.promise;
+  first.abort();
+  await assert.rejects(a, code("canceled"));
+  assert.equal(aborted, false);
+  second.abort();
+  await assert.rejects(b, code("canceled"));
+  assert.equal(aborted, true);
+  assert.deepEqual(await t.store.list(), []);
+  // What was begun stays resumable, and a later pull succeeds.
+  assert.equal(filesBelow(`${t.baseDir}/images/pending`).length, 3);
+  delete t.stages.faults.beforeFetch;
+  await t.store.pull("example.com/app", {});
+  assert.equal(filesBelow(`${t.baseDir}/images/pending`).length, 0);
+});
+
+Deno.test("ImageStore: a wrong diffID is data_loss and leaves nothing behind", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const fake = `sha256:${"0".repeat(64)}`;
+  buildImage({
+    dir: layouts.dir("example.com/app"),
+    layers: [layer("a"), layer("b")],
+    configPatch: {
+      rootfs: {
+        type: "layers",
+        diff_ids: [
+          buildImage({ dir: layouts.dir("example.com/app"), tag: "x", layers: [layer("a")] }).diffIds[0],
+          fake,
+        ],
+      },
+    },
+  });
+  await assert.rejects(t.store.pull("example.com/app", {}), code("data_loss", /diffID/));
+  assert.deepEqual(filesBelow(`${t.baseDir}/images`), []);
+  assert.deepEqual(filesBelow(`${t.baseDir}/layers`), []);
+});
+
+Deno.test("ImageStore: a stored blob that rotted is downloaded again, a sound one is unpacked without the network", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const built = buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a"), layer("b")] });
+  await t.store.pull("example.com/app", {});
+  for (const e of Deno.readDirSync(`${t.baseDir}/layers`)) {
+    Deno.removeSync(`${t.baseDir}/layers/${e.name}`, { recursive: true });
+  }
+  const again = await t.reopen();
+  t.layouts.clear();
+  using handle = await again.ensure("example.com/app", { policy: "missing" });
+  assert.equal(handle.imageId, built.configDigest);
+  assert.equal(t.stages.downloads.length, 2);
+  const rotten = `${t.baseDir}/images/blobs/sha256/${built.layers[0]?.digest.slice(7)}`;
+  for (const e of Deno.readDirSync(`${t.baseDir}/layers`)) {
+    Deno.removeSync(`${t.baseDir}/layers/${e.name}`, { recursive: true });
+  }
+  Deno.writeTextFileSync(rotten, "rot");
+  const third = await t.reopen();
+  await assert.rejects(third.ensure("example.com/app", { policy: "never" }), code("not_found", /pull again/));
+  layouts.attach(t);
+  using fresh = await third.ensure("example.com/app", { policy: "missing" });
+  assert.equal(fresh.imageId, built.configDigest);
+  assert.equal(t.stages.downloads.length, 3);
+});
+
+Deno.test("ImageStore: a tag that moves leaves the old image untagged and usable, also after a restart", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const dir = layouts.dir("example.com/app");
+  const first = buildImage({ dir, layers: [layer("base"), layer("one")] });
+  await t.store.pull("example.com/app", {});
+  const second = buildImage({ dir, layers: [layer("base"), layer("two")] });
+  await t.store.pull("example.com/app", {});
+  for (const store of [t.store, await t.reopen()]) {
+    await store.collectGarbage();
+    const rows = await store.list();
+    assert.equal(rows.length, 2);
+    assert.deepEqual(rows.find((r) => r.id === first.configDigest)?.refs, []);
+    assert.deepEqual(rows.find((r) => r.id === second.configDigest)?.refs, ["example.com/app:latest"]);
+    using handle = await store.ensure(first.configDigest.slice(7, 19), { policy: "never" });
+    assert.deepEqual(handle.layers, first.diffIds);
+    using byDigest = await store.ensure(`example.com/app@${first.manifestDigest}`, { policy: "never" });
+    assert.equal(byDigest.imageId, first.configDigest);
+  }
+  const pruned = await t.store.prune({ dryRun: true, all: false });
+  assert.deepEqual(pruned.removed, [first.configDigest.slice(7, 19)]);
+  const before = (await t.store.usage()).images;
+  const done = await t.store.prune({ dryRun: false, all: false });
+  const after = (await t.store.usage()).images;
+  assert.equal((await t.store.list()).length, 1);
+  assert.ok(
+    done.reclaimed > 0 && Math.abs(before - after - done.reclaimed) <= 16_384,
+    `${before} ${after} ${done.reclaimed}`,
+  );
+  await assertConsistent(t);
+});
+
+Deno.test("ImageStore: images of two registries never collide, nor do tags and longer repositories", async () => {
+  const refs = [
+    "one.example/app/manifest.json:latest",
+    "one.example/app:manifest.json",
+    "two.example:5000/app/manifest.json:latest",
+    "two.example/app/manifest.json:latest",
+    "one.example/app/c:latest",
+    "one.example/app:c",
+    "one.example/app/c/latest:ref.json",
+  ];
+  const repositories = [...new Set(refs.map((r) => r.slice(0, r.lastIndexOf(":"))))];
+  using layouts = withLayouts(...repositories);
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const ids = new Map<string, string>();
+  for (const ref of refs) {
+    const at = ref.lastIndexOf(":");
+    const built = buildImage({ dir: layouts.dir(ref.slice(0, at)), tag: ref.slice(at + 1), layers: [layer(ref)] });
+    await t.store.pull(ref, {});
+    ids.set(ref, built.configDigest);
+  }
+  const again = await t.reopen();
+  for (const store of [t.store, again]) {
+    for (const [ref, id] of ids) assert.equal((await store.inspect(ref)).id, id);
+  }
+  for (const [ref] of [...ids].reverse()) {
+    await again.remove(ref, false);
+    await assertConsistent(t);
+  }
+  assert.deepEqual(filesBelow(`${t.baseDir}/images/images`, { dirs: true }), []);
+  assert.deepEqual(filesBelow(`${t.baseDir}/layers`, { dirs: true }), []);
+});
+
+Deno.test("ImageStore.remove refuses an image in use; force takes the name and keeps the layers", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const built = buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a")] });
+  await t.store.pull("example.com/app", {});
+  t.users.set(built.configDigest, ["web"]);
+  await assert.rejects(t.store.remove("example.com/app", false), code("failed_precondition", /used by web/));
+  const forced = await t.store.remove("example.com/app", true);
+  assert.deepEqual(forced.untagged, ["example.com/app:latest"]);
+  assert.deepEqual(forced.deleted, []);
+  await assert.rejects(t.store.remove(built.configDigest, true), code("failed_precondition"));
+  assert.equal(filesBelow(`${t.baseDir}/layers`).length, 3);
+  assert.deepEqual((await t.store.prune({ dryRun: false, all: true })).in_use, [built.configDigest.slice(7, 19)]);
+  t.users.clear();
+  assert.deepEqual((await t.store.remove(built.configDigest, false)).deleted, [built.configDigest, ...built.diffIds]);
+  assert.deepEqual(filesBelow(`${t.baseDir}/layers`), []);
+});
+
+Deno.test("ImageStore.remove by name only untags while another name is left; by id it wants force across repositories", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const built = buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a")] });
+  await t.store.pull("example.com/app", {});
+  await t.store.tag("example.com/app", "mine:1");
+  assert.deepEqual((await t.store.inspect("mine:1")).refs, ["docker.io/library/mine:1", "example.com/app:latest"]);
+  const id = built.configDigest.slice(7, 19);
+  await assert.rejects(t.store.remove(id, false), code("failed_precondition", /several repositories/));
+  assert.deepEqual((await t.store.remove("mine:1", false)).deleted, []);
+  await t.store.tag("example.com/app", "mine:2");
+  assert.equal((await t.store.remove(id, true)).untagged.length, 2);
+  assert.equal((await t.store.list()).length, 0);
+  await assertConsistent(t);
+});
+
+Deno.test("ImageStore names: not_found comes with the name that was meant; an ambiguous prefix is refused", async () => {
+  using layouts = withLayouts("docker.io/library/busybox");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const dir = layouts.dir("docker.io/library/busybox");
+  for (let i = 0; i < 20; i++) {
+    buildImage({ dir, tag: `v${i}`, layers: [layer(`${i}`)] });
+    await t.store.pull(`busybox:v${i}`, {});
+  }
+  await assert.rejects(t.store.inspect("busibox:v1"), code("not_found", /did you mean busybox:v1/));
+  const ids = (await t.store.list()).map((r) => r.id.slice(7));
+  const shared = ids.map((i) => i.slice(0, 1)).find((p, i, all) => all.indexOf(p) !== i);
+  assert.ok(shared);
+  await assert.rejects(t.store.inspect(shared), code("invalid_argument", /fits \d+ images/));
+  await assert.rejects(t.store.inspect("Not/A Reference"), code("invalid_argument"));
+});
+
+Deno.test("ImageStore: a manifest entry that rots is taken from its blob, or moved aside with a log line", async () => {
+  using layouts = withLayouts("example.com/app", "example.com/gone");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const built = buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a")] });
+  buildImage({ dir: layouts.dir("example.com/gone"), layers: [layer("b")] });
+  await t.store.pull("example.com/app", {});
+  await t.store.pull("example.com/gone", {});
+  const refs = `${t.baseDir}/images/images/example.com`;
+  Deno.writeTextFileSync(`${refs}/app/latest/manifest.json`, "{}");
+  Deno.writeTextFileSync(`${refs}/app/latest/config.json`, "rot");
+  Deno.writeTextFileSync(`${refs}/gone/latest/manifest.json`, "not json");
+  Deno.removeSync(`${refs}/gone/latest/ref.json`);
+  const again = await t.reopen();
+  assert.equal((await again.inspect("example.com/app")).id, built.configDigest);
+  await assert.rejects(again.inspect("example.com/gone"), code("not_found"));
+  const line = t.log.find((l) => /moved aside/.test(String(l.msg)));
+  assert.ok(line);
+  assert.equal(Deno.readTextFileSync(`${String(line.quarantine)}/manifest.json`), "not json");
+});
+
+Deno.test("ImageStore.collectGarbage keeps what an unfinished pull can resume for 7 days, and clears the rest", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const built = buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a"), layer("bb".repeat(5000))] });
+  t.stages.faults.beforeFetch = (digest) =>
+    digest === built.layers[0]?.digest
+      ? Promise.reject(new NyxError("unavailable", "reset", { op: "pull.fetchBlob" }))
+      : Promise.resolve();
+  await assert.rejects(t.store.pull("example.com/app", {}), code("unavailable"));
+  const ingest = `${t.baseDir}/images/ingest`;
+  Deno.writeTextFileSync(`${ingest}/sha256-${built.layers[0]?.digest.slice(7)}`, "part");
+  Deno.writeTextFileSync(`${ingest}/sha256-${"9".repeat(64)}`, "nobody's");
+  Deno.mkdirSync(`${t.baseDir}/images/staging/left`, { recursive: true });
+  Deno.writeTextFileSync(`${t.baseDir}/images/blobs/sha256/${"8".repeat(64)}`, "garbage");
+  const again = await t.reopen();
+  await again.collectGarbage();
+  assert.deepEqual(filesBelow(ingest), [`sha256-${built.layers[0]?.digest.slice(7)}`]);
+  assert.ok(!filesBelow(`${t.baseDir}/images`).some((f) => f.includes("8".repeat(64)) || f.startsWith("staging")));
+  assert.equal(t.stages.downloads.length, 1);
+  delete t.stages.faults.beforeFetch;
+  await again.pull("example.com/app", {});
+  assert.deepEqual(t.stages.downloads, [built.layers[1]?.digest, built.layers[0]?.digest]);
+  await using old = await doubledStore({ baseDir: t.baseDir, limits: { pendingMs: 0 } });
+  await old.store.collectGarbage();
+  assert.deepEqual(filesBelow(ingest), []);
+  assert.equal((await old.store.list()).length, 1);
+});
+
+Deno.test("ImageStore: a crash at any step of a pull, retag or removal leaves a store that opens and collects cleanly", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  const dir = layouts.dir("example.com/app");
+  buildImage({ dir, layers: [layer("base"), layer("one")] });
+  await t.store.pull("example.com/app", {});
+  const snapshots: string[] = [];
+  const snapshot = async () => {
+    const to = Deno.makeTempDirSync({ prefix: "nyx-images-crash-" });
+    await new Deno.Command("cp", { args: ["-a", `${t.baseDir}/.`, to] }).output();
+    snapshots.push(to);
+  };
+  // Every write, rename and removal of the store goes through these; a copy after each is what a crash would leave.
+  const real = { rename: Deno.rename, remove: Deno.remove };
+  try {
+    Deno.rename = async (...args) => {
+      await real.rename(...args);
+      await snapshot();
+    };
+    Deno.remove = async (...args) => {
+      await real.remove(...args);
+      await snapshot();
+    };
+    buildImage({ dir, layers: [layer("base"), layer("two")] });
+    await t.store.pull("example.com/app", {});
+    await t.store.remove("example.com/app", false);
+    await t.store.prune({ dryRun: false, all: true });
+  } finally {
+    Object.assign(Deno, real);
+  }
+  assert.ok(snapshots.length > 20, `${snapshots.length}`);
+  for (const baseDir of snapshots) {
+    await using s = await doubledStore({ baseDir });
+    layouts.attach(s);
+    await s.store.collectGarbage();
+    await assertConsistent(s);
+    for (const row of await s.store.list()) {
+      using handle = await s.store.ensure(row.id, { policy: "never" });
+      assert.equal(handle.layers.length, 2);
+    }
+    await s.store.pull("example.com/app", {});
+    await s.store.prune({ dryRun: false, all: true });
+    const left = filesBelow(baseDir).filter((f) => !f.startsWith("layers/.tmp-"));
+    assert.deepEqual(left, []);
+  }
+});
