@@ -1,0 +1,32 @@
+/** What the host offers containers, read once at start through the rootfs worker: Deno opens /proc and /sys to FFI alone. */
+
+import type { WorkerHost } from "../../workers/host.ts";
+import type { HostFacts, RootfsStage } from "../../workers/protocol.ts";
+
+/** Deadline for reading a few kernel files. */
+const DEADLINE_MS = 10_000;
+
+/**
+ * Reads the facts.
+ *
+ * @param rootfs the rootfs worker
+ * @throws NyxError unavailable or deadline_exceeded when the worker does not answer
+ */
+export function readHostFacts(rootfs: Pick<WorkerHost<RootfsStage>, "call">): Promise<HostFacts> {
+  return rootfs.call("hostFacts", {}, { deadlineMs: DEADLINE_MS });
+}
+
+/** Sentences about what this host cannot do, for the daemon's log at start. */
+export function hostWarnings(facts: HostFacts): string[] {
+  const warnings: string[] = [];
+  for (const controller of ["memory", "cpu", "pids", "cpuset"]) {
+    if (!facts.controllers.includes(controller)) {
+      warnings.push(`The ${controller} cgroup controller is missing: limits that need it are refused`);
+    }
+  }
+  if (!facts.swapLimit) warnings.push("The kernel does not account swap: memory limits do not cover it");
+  if (!facts.capabilities.includes("CAP_SYS_RESOURCE")) {
+    warnings.push("nyxd lacks CAP_SYS_RESOURCE: ulimits are lowered to its own hard limits");
+  }
+  return warnings;
+}
