@@ -1,0 +1,67 @@
+/** `nyx inspect`: containers, else images, else volumes. */
+
+import { invalid, type NyxClient, NyxError } from "../../mod.ts";
+import { defineCommand } from "../args/definition.ts";
+import { INSPECT_FLAGS, inspectAll } from "../inspect_objects.ts";
+import { dockerNames } from "../render/inspect_view.ts";
+
+const TYPES = ["container", "image", "volume"] as const;
+
+function lookup(
+  client: NyxClient,
+  type: (typeof TYPES)[number],
+  name: string,
+  format: string | undefined,
+): Promise<unknown> {
+  if (type === "image") return client.images.inspect(name);
+  if (type === "volume") return client.volumes.inspect(name);
+  return client.containers.inspect(name).then((details) =>
+    format === undefined || format === "json" ? details : dockerNames(details)
+  );
+}
+
+/** `nyx inspect`. */
+export const command = defineCommand({
+  summary: "Show all about containers, images or volumes",
+  flags: {
+    ...INSPECT_FLAGS,
+    size: {
+      type: "bool",
+      short: "s",
+      help: "",
+      refuse: "sizes of single containers are not measured; see: nyx system df",
+    },
+    type: {
+      type: "value",
+      value: "TYPE",
+      help: "Look for this kind alone: container, image or volume",
+      complete: TYPES,
+    },
+  },
+  operands: [{ name: "NAME", variadic: true, complete: "containers" }],
+  async run(context, flags, operands) {
+    const only = TYPES.find((type) => type === flags.type);
+    if (flags.type !== undefined && only === undefined) throw invalid("type", flags.type, `use ${TYPES.join(", ")}`);
+    const client = await context.client();
+    return await inspectAll(context, operands, flags.format, async (name) => {
+      let first: unknown;
+      for (const type of only === undefined ? TYPES : [only]) {
+        try {
+          return await lookup(client, type, name, flags.format);
+        } catch (e) {
+          // A name that another kind's grammar refuses is not there either.
+          const absent = e instanceof NyxError &&
+            (e.code === "not_found" || (first !== undefined && e.code === "invalid_argument"));
+          if (!absent) throw e;
+          first ??= e;
+        }
+      }
+      if (only !== undefined) throw first;
+      const hint = first instanceof Error ? /Did you mean.*$/.exec(first.message)?.[0] : undefined;
+      throw new NyxError(
+        "not_found",
+        `No container, image or volume is called "${name}"${hint === undefined ? "" : `. ${hint}`}`,
+      );
+    });
+  },
+});
