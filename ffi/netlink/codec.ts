@@ -82,7 +82,8 @@ export class NetlinkWriter {
 
   /** One byte. */
   u8(type: number, value: number): this {
-    this.#view.setUint8(this.#attribute(type, 1), value);
+    const at = this.#attribute(type, 1);
+    this.#view.setUint8(at, value);
     return this;
   }
 

@@ -204,7 +204,7 @@ export function newBridge(name: string, options: { mac: Uint8Array; mtu?: number
   };
 }
 
-/** Request: make a veth pair, near end up and on its bridge, far end up in the other namespace. EEXIST: a name is taken. */
+/** Request: make a veth pair, near end up and on its bridge, far end (not up yet) in the other namespace. EEXIST: a name is taken. */
 export function newVeth(spec: VethSpec): NetlinkRequest {
   const { name, master, mtu, peer } = spec;
   return {
@@ -219,7 +219,7 @@ export function newVeth(spec: VethSpec): NetlinkRequest {
         w.string(IFLA_INFO_KIND, "veth");
         w.nest(IFLA_INFO_DATA, () =>
           w.nest(VETH_INFO_PEER, () => {
-            w.header(ifinfomsg(0, IFF_UP, IFF_UP)).string(IFLA_IFNAME, peer.name).u32(IFLA_NET_NS_FD, peer.netnsFd);
+            w.header(ifinfomsg(0)).string(IFLA_IFNAME, peer.name).u32(IFLA_NET_NS_FD, peer.netnsFd);
             if (peer.mac !== undefined) w.bytes(IFLA_ADDRESS, peer.mac);
             if (mtu !== undefined) w.u32(IFLA_MTU, mtu);
           }));

@@ -1,0 +1,47 @@
+/**
+ * Program: a daemon's main thread reduced to the network worker. Reads requests as lines of JSON from stdin and answers on
+ * stdout; the worker runs under the permissions that the daemon gives it.
+ *
+ * Argument: base directory.
+ */
+
+import { toErrorData } from "../../daemon/spec/errors.ts";
+import { WorkerHost } from "../../workers/host.ts";
+import { networkPermissions } from "../../workers/network/permissions.ts";
+import type { NetworkStage } from "../../workers/protocol.ts";
+
+const [baseDir = ""] = Deno.args;
+const permissions = networkPermissions(baseDir);
+
+const host = new WorkerHost<NetworkStage>({
+  name: "network",
+  start: () =>
+    new Worker(new URL("../../workers/network/main.ts", import.meta.url), {
+      type: "module",
+      deno: { permissions },
+    }),
+  onLog: (level, msg, fields) => {
+    if (level !== "debug" && Deno.env.get("NYX_TEST_LOG") === "1") console.error(level, msg, JSON.stringify(fields));
+  },
+});
+
+const encoder = new TextEncoder();
+let rest = "";
+const open = new Set<Promise<void>>();
+for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+  const lines = (rest + text).split("\n");
+  rest = lines.pop() ?? "";
+  for (const line of lines) {
+    const { id, op, payload } = JSON.parse(line);
+    const answer = host.call(op, payload).then(
+      (result) => ({ id, result }),
+      (e) => ({ id, error: toErrorData(e) }),
+    ).then((value) => {
+      Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(value)}\n`));
+    });
+    open.add(answer);
+    answer.finally(() => open.delete(answer));
+  }
+}
+await Promise.all(open);
+host.terminate();

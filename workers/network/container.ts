@@ -1,0 +1,227 @@
+/** Setting a container's network up and taking it down. */
+
+import { invalid } from "../../daemon/spec/errors.ts";
+import { tryParseIp } from "../../ffi/ip_address.ts";
+import { Conntrack, type Flow } from "../../ffi/netlink/conntrack.ts";
+import { NftError } from "../../ffi/nftables/nft.ts";
+import type { NetworkResult, NetworkStage } from "../protocol.ts";
+import { describeEndpoint, type EndpointPlan, ensureEndpoint, silencePort } from "./endpoint.ts";
+import type { Reservation } from "./leases.ts";
+import { type Netns, openNetns } from "./pool.ts";
+import { reserve, restore } from "./reservation.ts";
+import { addCommands, allElements, deleteCommands, type PortTarget, type PublishedPort } from "./ruleset.ts";
+import { type ActiveContainer, Attempts, netnsPath, type Session, syncTable } from "./session.ts";
+
+/** Request of the `setup` operation. */
+export type SetupRequest = NetworkStage["ops"]["setup"]["request"];
+
+const IPPROTO_UDP = 17;
+
+/** Connections of a container, in the order of its leases. A network that is gone is left out. */
+export function planEndpoints(s: Session, { leases, gateway }: Reservation): EndpointPlan[] {
+  return leases.flatMap((lease, position) => {
+    const state = s.networks.get(lease.network);
+    if (state === undefined) return [];
+    const { network, bridge } = state;
+    const defaultRoute = lease.network === gateway;
+    return [{ network, bridgeIndex: bridge.index, lease, name: `eth${position}`, position, defaultRoute }];
+  });
+}
+
+/** Addresses that published ports lead to: those of the connection with the default route. */
+export function portTarget(plans: readonly EndpointPlan[]): PortTarget | undefined {
+  const plan = plans.find((p) => p.defaultRoute) ?? plans[0];
+  if (plan === undefined) return undefined;
+  const { ip, ip6 } = plan.lease;
+  return { ip, ...(ip6 === undefined ? {} : { ip6 }) };
+}
+
+function sysctlPaths(sysctls: Record<string, string>): [string, string][] {
+  return Object.entries(sysctls).filter(([key]) => key.startsWith("net.")).map(([key, value]) => {
+    if (!/^net(\.[a-zA-Z0-9_-]+)+$/.test(key)) {
+      throw invalid("sysctl", key, "write it with dots, such as net.core.somaxconn");
+    }
+    return [`/proc/sys/${key.replaceAll(".", "/")}`, value];
+  });
+}
+
+function writeSysctls(s: Session, netns: Netns, sysctls: Record<string, string>): void {
+  const paths = sysctlPaths(sysctls);
+  if (paths.length === 0) return;
+  s.kernel.ns.withNetns(netns.fd, () => {
+    for (const [path, value] of paths) {
+      try {
+        s.kernel.ns.writeKernelFile(path, value);
+      } catch (e) {
+        const key = path.slice("/proc/sys/".length).replaceAll("/", ".");
+        throw invalid(`sysctl ${key}`, value, `the kernel refused it: ${(e as Error).message}`);
+      }
+    }
+  });
+}
+
+/** Forgets tracked connections, so that the next packet of each is judged by the rules of now. */
+function forgetFlows(s: Session, target: PortTarget, match: (flow: Flow, ip: string) => boolean): void {
+  using conntrack = new Conntrack(s.kernel.socket);
+  for (const [family, text] of [[4, target.ip], [6, target.ip6]] as const) {
+    const ip = text === undefined ? undefined : tryParseIp(text)?.join();
+    if (ip !== undefined) conntrack.forget(family, (flow) => match(flow, ip));
+  }
+}
+
+/** Flows that began before the port was published go past the container until they are forgotten; UDP ones never end. */
+function forgetStaleUdp(s: Session, ports: readonly PublishedPort[], target: PortTarget): void {
+  const udp = ports.filter((p) => p.protocol === "udp");
+  if (udp.length === 0) return;
+  forgetFlows(s, target, ({ original, reply }, ip) =>
+    original.protocol === IPPROTO_UDP && reply.source.join() !== ip &&
+    udp.some((p) => original.destinationPort >= p.hostPort && original.destinationPort < p.hostPort + p.count));
+}
+
+/** Adds a container's port elements; a table that somebody damaged is made anew. The container must be in `active`. */
+function publish(s: Session, { ports, target }: ActiveContainer): void {
+  if (target === undefined || ports.length === 0) return;
+  try {
+    s.nft.run(addCommands(s.table, allElements(ports, target)));
+  } catch (e) {
+    if (!(e instanceof NftError && (e.missing || e.exists))) throw e;
+    syncTable(s);
+  }
+  forgetStaleUdp(s, ports, target);
+}
+
+/** Takes a container's port elements away. The container must be out of `active`. */
+function unpublish(s: Session, { ports, target }: ActiveContainer): void {
+  if (target === undefined || ports.length === 0) return;
+  try {
+    s.nft.run(deleteCommands(s.table, allElements(ports, target)));
+  } catch (e) {
+    if (!(e instanceof NftError && e.missing)) throw e;
+    syncTable(s);
+  }
+}
+
+/** All that happens in the kernel, in order; undone in reverse when a step fails. */
+function build(s: Session, request: SetupRequest, reservation: Reservation): ActiveContainer {
+  const { id, sysctls } = request;
+  const path = netnsPath(s, id);
+  const plans = planEndpoints(s, reservation);
+  const undo: [string, () => void][] = [];
+  const netns = s.pool.take();
+  const active: ActiveContainer = {
+    endpoints: plans.map(describeEndpoint),
+    portIndexes: [],
+    ports: reservation.ports,
+    target: portTarget(plans),
+  };
+  try {
+    undo.push(["unpin", () => s.kernel.ns.unpinNamespace(path)]);
+    s.kernel.ns.pinNamespace(netns.fd, path);
+    for (const plan of plans) {
+      const index = ensureEndpoint(s.kernel.ns, s.rt, id, plan, netns);
+      active.portIndexes.push(index);
+      undo.push(["silence", () => silencePort(s.rt, index)]);
+    }
+    writeSysctls(s, netns, sysctls);
+    s.active.set(id, active);
+    undo.push(["unpublish", () => {
+      s.active.delete(id);
+      unpublish(s, active);
+    }]);
+    publish(s, active);
+    return active;
+  } catch (e) {
+    const attempts = new Attempts();
+    for (const [step, run] of undo.reverse()) attempts.try(step, run);
+    if (!attempts.clean) s.log("error", "Could not undo a failed network set-up wholly", { id, error: String(e) });
+    throw e;
+  } finally {
+    netns[Symbol.dispose]();
+  }
+}
+
+function result(s: Session, id: string, { endpoints, ports }: ActiveContainer): NetworkResult {
+  return { netnsPath: netnsPath(s, id), endpoints, ports };
+}
+
+/** Sets a container up, or finds it set up. Validates everything before anything is made. */
+export async function setup(s: Session, request: SetupRequest): Promise<NetworkResult> {
+  const { id, name, mode, sysctls } = request;
+  const known = s.active.get(id);
+  if (known !== undefined && s.kernel.ns.isPinned(netnsPath(s, id))) return result(s, id, known);
+  if (mode === "none" && request.ports.length > 0) {
+    throw invalid("publish", request.ports.length, "a container without a network cannot publish ports");
+  }
+  const [first] = s.networks.keys();
+  const attachments = mode === "none"
+    ? []
+    : request.attachments.length > 0
+    ? request.attachments
+    : [{ network: first ?? "default" }];
+  sysctlPaths(sysctls);
+  takeDown(s, id).finish(`clear what was left of the network of container ${name}`);
+  const previous = s.leases.get(id);
+  const reservation = reserve(s, { id, name, attachments, ports: request.ports });
+  const durable = s.leases.commit();
+  durable.catch(() => {});
+  try {
+    const active = build(s, { ...request, attachments }, reservation);
+    await durable;
+    return result(s, id, active);
+  } catch (e) {
+    const attempts = takeDown(s, id);
+    restore(s, id, previous);
+    if (!attempts.clean) s.log("error", "Could not take down a failed network set-up wholly", { id });
+    s.leases.commit().catch((error) => s.log("error", "Could not write leases", { error: String(error) }));
+    throw e;
+  }
+}
+
+/** Tries every step of a teardown. Nothing there is no failure. */
+export function takeDown(s: Session, id: string): Attempts {
+  const attempts = new Attempts();
+  const active = s.active.get(id);
+  s.active.delete(id);
+  if (active !== undefined) attempts.try("unpublish ports", () => unpublish(s, active));
+  for (const index of active?.portIndexes ?? []) attempts.try("silence interface", () => silencePort(s.rt, index));
+  attempts.try("unpin namespace", () => s.kernel.ns.unpinNamespace(netnsPath(s, id)));
+  if (active?.target !== undefined && active.ports.length > 0) {
+    const { target } = active;
+    attempts.try(
+      "forget connections",
+      () =>
+        forgetFlows(
+          s,
+          target,
+          ({ original, reply }, ip) => reply.source.join() === ip || original.source.join() === ip,
+        ),
+    );
+  }
+  return attempts;
+}
+
+/** Takes a running container over from an earlier worker, and repairs what is missing. Warnings say what could not be. */
+export function adopt(s: Session, id: string, reservation: Reservation): string[] {
+  const path = netnsPath(s, id);
+  const plans = planEndpoints(s, reservation);
+  const active: ActiveContainer = {
+    endpoints: plans.map(describeEndpoint),
+    portIndexes: [],
+    ports: reservation.ports,
+    target: portTarget(plans),
+  };
+  const warnings: string[] = [];
+  using netns = openNetns(s.kernel, path, s.buffer);
+  for (const plan of plans) {
+    try {
+      active.portIndexes.push(ensureEndpoint(s.kernel.ns, s.rt, id, plan, netns));
+    } catch (e) {
+      warnings.push(
+        `Could not restore network ${plan.network.name} of container ${reservation.name}: ${(e as Error).message}; ` +
+          "restart the container",
+      );
+    }
+  }
+  s.active.set(id, active);
+  return warnings;
+}

@@ -1,0 +1,154 @@
+/** The host's side of a network: sysctls, the bridge, its address, and whose it is. */
+
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { cidrOverlaps, formatCidr, formatIp, formatMac } from "../../ffi/ip_address.ts";
+import type { NamespaceKernel } from "../../ffi/namespace.ts";
+import {
+  addAddress,
+  deleteAddress,
+  IFF_UP,
+  type Link,
+  newBridge,
+  type RtNetlink,
+  setLink,
+} from "../../ffi/netlink/rtnetlink.ts";
+import { macOf, type Network, subnets } from "./definition.ts";
+
+/** What a bridge's alias begins with; the base directory of its daemon follows. */
+const OWNER_PREFIX = "nyxd ";
+const RT_TABLE_MAIN = 254;
+
+/** Writes a sysctl when it has another value. False when the kernel has no such file. */
+export function ensureSysctl(ns: NamespaceKernel, path: string, value: string): boolean {
+  const file = `/proc/sys/${path}`;
+  try {
+    if (ns.readKernelFile(file).trim() !== value) ns.writeKernelFile(file, value);
+    return true;
+  } catch (e) {
+    if (isErrno(e, "ENOENT")) return false;
+    throw e;
+  }
+}
+
+/**
+ * Turns on forwarding, once for all networks. IPv6 forwarding makes the kernel ignore router advertisements unless an
+ * interface has accept_ra 2, so interfaces that listen to them now are told to go on; else the host would lose its uplink.
+ */
+export function enableForwarding(ns: NamespaceKernel, rt: RtNetlink, six: boolean): void {
+  ensureSysctl(ns, "net/ipv4/ip_forward", "1");
+  if (!six) return;
+  const all = "/proc/sys/net/ipv6/conf/all/forwarding";
+  if (ns.readKernelFile(all).trim() === "1") return;
+  for (const link of rt.links()) {
+    const file = `/proc/sys/net/ipv6/conf/${link.name}/accept_ra`;
+    try {
+      if (ns.readKernelFile(file).trim() === "1") ns.writeKernelFile(file, "2");
+    } catch (e) {
+      if (!isErrno(e, "ENOENT")) throw e;
+    }
+  }
+  ns.writeKernelFile(all, "1");
+}
+
+/** Smallest and largest port the host's own programs get when they ask for none. */
+export function ephemeralRange(ns: NamespaceKernel): { first: number; last: number } {
+  const [first = 32768, last = 60999] = ns.readKernelFile("/proc/sys/net/ipv4/ip_local_port_range").trim().split(/\s+/)
+    .map(Number);
+  return { first, last };
+}
+
+function refuseOverlap(rt: RtNetlink, network: Network): void {
+  const links = new Map(rt.links().map((l) => [l.index, l.name]));
+  for (const route of rt.routes()) {
+    if (route.destination === undefined || route.prefix === 0 || route.table !== RT_TABLE_MAIN) continue;
+    const name = links.get(route.index);
+    if (name === undefined || name === network.bridge) continue;
+    const block = { address: route.destination, prefix: route.prefix };
+    const clash = subnets(network).find((s) => cidrOverlaps(s.block, block));
+    if (clash === undefined) continue;
+    throw new NyxError(
+      "failed_precondition",
+      `Could not make network ${network.name}: its subnet ${formatCidr(clash.block)} overlaps ${formatCidr(block)}, ` +
+        `to which the host has a route through ${name}; choose another subnet (NYXD_CONTAINER_SUBNET and ` +
+        "NYXD_GATEWAY_IP for the default network)",
+      { context: { network: network.name, interface: name } },
+    );
+  }
+}
+
+function refuseStranger(rt: RtNetlink, link: Link, owner: string): void {
+  if (link.kind !== "bridge") {
+    throw new NyxError(
+      "failed_precondition",
+      `Could not use ${link.name} as a bridge: it is an interface of kind ${JSON.stringify(link.kind || "device")}; ` +
+        "choose another bridge name",
+    );
+  }
+  if (link.alias === owner || !link.alias.startsWith(OWNER_PREFIX)) return;
+  const ports = rt.links().filter((l) => l.master === link.index).length;
+  if (ports === 0) return;
+  throw new NyxError(
+    "failed_precondition",
+    `Could not use bridge ${link.name}: the nyxd of ${link.alias.slice(OWNER_PREFIX.length)} has it, with ${ports} ` +
+      "container(s) on it; stop that daemon and its containers, or choose another bridge",
+    { context: { bridge: link.name } },
+  );
+}
+
+/** What {@linkcode ensureBridge} found or made. */
+export interface Bridge {
+  index: number;
+  /** Whether this daemon made it, and may take it away. */
+  owned: boolean;
+}
+
+/** Makes the bridge of a network what it must be: there, up, with its gateway addresses and sysctls. Idempotent. */
+export function ensureBridge(ns: NamespaceKernel, rt: RtNetlink, network: Network, baseDir: string): Bridge {
+  const owner = `${OWNER_PREFIX}${baseDir}`.slice(0, 255);
+  const mac = macOf(network.v4.gateway);
+  let link = rt.link(network.bridge);
+  if (link === undefined) {
+    refuseOverlap(rt, network);
+    const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
+    rt.run(newBridge(network.bridge, { mac, ...mtu }));
+    link = rt.link(network.bridge);
+    if (link === undefined) throw new NyxError("unavailable", `Bridge ${network.bridge} went away while it was made`);
+    rt.run(setLink(link.index, { alias: owner }));
+    link.alias = owner;
+  } else refuseStranger(rt, link, owner);
+  const owned = link.alias.startsWith(OWNER_PREFIX);
+  if (owned && link.alias !== owner) rt.run(setLink(link.index, { alias: owner }));
+  if ((link.flags & IFF_UP) === 0) rt.run(setLink(link.index, { up: true }));
+  if (owned && link.mac !== formatMac(mac)) rt.run(setLink(link.index, { mac }));
+  if (network.mtu !== undefined && link.mtu !== network.mtu) rt.run(setLink(link.index, { mtu: network.mtu }));
+  ensureAddresses(rt, link.index, network, owned);
+  bridgeSysctls(ns, network);
+  return { index: link.index, owned };
+}
+
+function ensureAddresses(rt: RtNetlink, index: number, network: Network, owned: boolean): void {
+  const wanted = subnets(network).map((s) => ({ index, ip: s.gateway, prefix: s.block.prefix }));
+  const key = (a: { ip: Uint8Array; prefix: number }) => `${formatIp(a.ip)}/${a.prefix}`;
+  const have = rt.addresses(index);
+  for (const address of have) {
+    const linkLocal = address.ip.length === 16 && address.ip[0] === 0xfe;
+    if (owned && !linkLocal && !wanted.some((w) => key(w) === key(address))) rt.run(deleteAddress(address));
+  }
+  for (const address of wanted) {
+    if (!have.some((h) => key(h) === key(address))) rt.run(addAddress(index, address.ip, address.prefix));
+  }
+}
+
+/**
+ * route_localnet lets answers to connections from 127.0.0.1 come back over the bridge; the table's first chain keeps
+ * everything else that is addressed to loopback out. Router advertisements from containers are not listened to.
+ */
+function bridgeSysctls(ns: NamespaceKernel, network: Network): void {
+  const { bridge } = network;
+  ensureSysctl(ns, `net/ipv4/conf/${bridge}/route_localnet`, "1");
+  ensureSysctl(ns, `net/ipv4/conf/${bridge}/accept_redirects`, "0");
+  ensureSysctl(ns, `net/ipv4/conf/${bridge}/send_redirects`, "0");
+  ensureSysctl(ns, `net/ipv6/conf/${bridge}/accept_ra`, "0");
+  ensureSysctl(ns, `net/ipv6/conf/${bridge}/accept_redirects`, "0");
+}

@@ -1,0 +1,163 @@
+/**
+ * Who has which address and which ports, and the file that remembers it: `<dir>/leases.json`, written whole to a temporary
+ * file, synced, renamed, and the directory synced. Memory is the truth while the worker runs; {@linkcode LeaseStore.commit}
+ * says when the disk has caught up, and many commits that wait together share one write.
+ */
+
+import { NyxError } from "../../daemon/spec/errors.ts";
+import type { PublishedPort } from "./ruleset.ts";
+
+/** A container's place in one network. */
+export interface Lease {
+  network: string;
+  ip: string;
+  ip6?: string;
+  mac: string;
+}
+
+/** All that is reserved for one container. */
+export interface Reservation {
+  /** Container name, for conflicts. */
+  name: string;
+  leases: Lease[];
+  /** Network that the default route leads to; missing when every network is internal, or there is none. */
+  gateway?: string;
+  ports: PublishedPort[];
+}
+
+interface LeaseFile {
+  version: 1;
+  containers: Record<string, Reservation>;
+}
+
+function isLease(v: unknown): v is Lease {
+  const l = v as Partial<Lease> | null;
+  return typeof l?.network === "string" && typeof l.ip === "string" && typeof l.mac === "string" &&
+    (l.ip6 === undefined || typeof l.ip6 === "string");
+}
+
+function isPort(v: unknown): v is PublishedPort {
+  const p = v as Partial<PublishedPort> | null;
+  return typeof p?.hostIp === "string" && typeof p.hostPort === "number" && typeof p.containerPort === "number" &&
+    typeof p.count === "number" && (p.protocol === "tcp" || p.protocol === "udp" || p.protocol === "sctp");
+}
+
+function parseFile(text: string): Map<string, Reservation> {
+  const file = JSON.parse(text) as Partial<LeaseFile> | null;
+  if (file?.version !== 1 || typeof file.containers !== "object") throw new Error("it is no lease file of version 1");
+  const map = new Map<string, Reservation>();
+  for (const [id, r] of Object.entries(file.containers)) {
+    const valid = typeof r.name === "string" && Array.isArray(r.leases) && r.leases.every(isLease) &&
+      Array.isArray(r.ports) && r.ports.every(isPort) && ["string", "undefined"].includes(typeof r.gateway);
+    if (!valid) throw new Error(`the entry of ${id} is malformed`);
+    map.set(id, r);
+  }
+  return map;
+}
+
+/** Reservations by container id. */
+export class LeaseStore {
+  readonly #dir: string;
+  readonly #byId: Map<string, Reservation>;
+  #changed = 0;
+  #written = 0;
+  #writing: Promise<void> | undefined;
+
+  private constructor(dir: string, byId: Map<string, Reservation>) {
+    this.#dir = dir;
+    this.#byId = byId;
+  }
+
+  /**
+   * Reads the file of a directory, which is made when missing. A file that cannot be understood is set aside under a name
+   * that says so, and reported: a daemon that cannot start would be worse than leases that are learnt anew.
+   */
+  static open(dir: string): { store: LeaseStore; warning?: string } {
+    Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const path = `${dir}/leases.json`;
+    let text: string;
+    try {
+      text = Deno.readTextFileSync(path);
+    } catch (e) {
+      if (e instanceof Deno.errors.NotFound) return { store: new LeaseStore(dir, new Map()) };
+      throw e;
+    }
+    try {
+      return { store: new LeaseStore(dir, parseFile(text)) };
+    } catch (e) {
+      const aside = `${path}.damaged-${Date.now()}`;
+      Deno.renameSync(path, aside);
+      const why = e instanceof Error ? e.message : String(e);
+      return {
+        store: new LeaseStore(dir, new Map()),
+        warning: `Could not read the leases in ${path}: ${why}. The file was moved to ${aside}; ` +
+          "addresses of running containers are taken from their network namespaces",
+      };
+    }
+  }
+
+  /** The reservation of a container. */
+  get(id: string): Reservation | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** All reservations. */
+  entries(): IterableIterator<[string, Reservation]> {
+    return this.#byId.entries();
+  }
+
+  /** Sets a reservation, in memory; {@linkcode commit} makes it durable. */
+  set(id: string, reservation: Reservation): void {
+    this.#byId.set(id, reservation);
+    this.#changed++;
+  }
+
+  /** Forgets a reservation, in memory. False when there was none. */
+  delete(id: string): boolean {
+    const had = this.#byId.delete(id);
+    if (had) this.#changed++;
+    return had;
+  }
+
+  /**
+   * Resolves when every change made before the call is on disk.
+   *
+   * @throws NyxError when the file could not be written; the change stays in memory and is tried again with the next commit
+   */
+  async commit(): Promise<void> {
+    const wanted = this.#changed;
+    while (this.#written < wanted) {
+      this.#writing ??= this.#write().finally(() => this.#writing = undefined);
+      await this.#writing;
+    }
+  }
+
+  async #write(): Promise<void> {
+    const changed = this.#changed;
+    const file: LeaseFile = { version: 1, containers: Object.fromEntries(this.#byId) };
+    const path = `${this.#dir}/leases.json`;
+    try {
+      const out = await Deno.open(`${path}.tmp`, { write: true, create: true, truncate: true, mode: 0o600 });
+      try {
+        const bytes = new TextEncoder().encode(`${JSON.stringify(file)}\n`);
+        for (let at = 0; at < bytes.length;) at += await out.write(bytes.subarray(at));
+        await out.sync();
+      } finally {
+        out.close();
+      }
+      await Deno.rename(`${path}.tmp`, path);
+      const dir = await Deno.open(this.#dir);
+      try {
+        await dir.sync();
+      } finally {
+        dir.close();
+      }
+    } catch (cause) {
+      throw new NyxError("unavailable", `Could not write the leases to ${path}: ${(cause as Error).message}`, {
+        retryable: true,
+        cause,
+      });
+    }
+    this.#written = changed;
+  }
+}

@@ -1,0 +1,236 @@
+/** The worker's beginning and end: what is there is adopted, what belongs to nobody is removed. */
+
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { cidrContains, formatIp } from "../../ffi/ip_address.ts";
+import { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
+import type { OpenNftOptions } from "../../ffi/nftables/libnftables.ts";
+import type { Nft } from "../../ffi/nftables/nft.ts";
+import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
+import { NetworkAddresses } from "./addresses.ts";
+import { adopt } from "./container.ts";
+import { checkDisjoint, parseNetwork } from "./definition.ts";
+import { hostNamePrefix, isHostName, removeLink } from "./endpoint.ts";
+import { enableForwarding, ensureBridge, ephemeralRange } from "./host.ts";
+import { LeaseStore, type Reservation } from "./leases.ts";
+import { type NetnsKernel, NetnsPool, openNetns } from "./pool.ts";
+import { PortTable } from "./ports.ts";
+import { hold } from "./reservation.ts";
+import { tableName } from "./ruleset.ts";
+import { Attempts, checkId, type Log, netnsPath, type Session, syncTable } from "./session.ts";
+
+/** Request of the `init` operation. */
+export type InitRequest = NetworkStage["ops"]["init"]["request"];
+
+/** What the worker is given beside requests. */
+export interface Environment {
+  kernel: NetnsKernel;
+  openNft: (options: OpenNftOptions) => Nft;
+  log: Log;
+}
+
+/** The kernel takes an interface whose namespace went away down after about 20 ms; waiting is cheaper than deleting. */
+const LINK_GRACE_MS = 200;
+const LINK_POLL_MS = 10;
+const RECEIVE_BUFFER = 64 * 1024;
+
+/** Opens everything, ensures networks, adopts what runs and removes the rest. */
+export async function open(
+  env: Environment,
+  request: InitRequest,
+): Promise<{ session: Session; removed: string[]; warnings: string[] }> {
+  const { baseDir, networks, live, known } = request;
+  for (const id of [...live, ...known]) checkId(id);
+  const [first] = networks;
+  if (first === undefined) throw new NyxError("invalid_argument", "Could not start networking: no network was given");
+  const { store, warning } = LeaseStore.open(`${baseDir}/network`);
+  const warnings = warning === undefined ? [] : [warning];
+  const session = makeSession(env, request, first, store);
+  try {
+    for (const definition of networks) ensureNetwork(session, definition);
+    const removed = removeStrangers(session, new Set(live));
+    dropLeases(session, new Set([...live, ...known]));
+    for (const id of live) warnings.push(...adoptLive(session, id));
+    syncTable(session);
+    await removeLinks(session, live);
+    await session.leases.commit();
+    return { session, removed, warnings };
+  } catch (e) {
+    close(session);
+    throw e;
+  }
+}
+
+function makeSession(env: Environment, request: InitRequest, first: NetworkDefinition, leases: LeaseStore): Session {
+  const { kernel, log } = env;
+  const { baseDir, poolSize, defaultPublishIp } = request;
+  const netnsDir = `${baseDir}/run/netns`;
+  Deno.mkdirSync(netnsDir, { recursive: true, mode: 0o700 });
+  kernel.ns.shareDirectory(netnsDir);
+  const buffer = new Uint8Array(RECEIVE_BUFFER);
+  const nft = env.openNft({ tempDir: `${baseDir}/network` });
+  if (nft.via !== "libnftables") {
+    log("warn", "libnftables is missing; nft is started for each change", { nft: nft.via });
+  }
+  return {
+    kernel,
+    baseDir,
+    netnsDir,
+    table: tableName(first.bridge),
+    rt: new RtNetlink(kernel.socket, buffer),
+    buffer,
+    nft,
+    leases,
+    ports: new PortTable(kernel.socket, ephemeralRange(kernel.ns)),
+    pool: new NetnsPool(
+      kernel,
+      poolSize,
+      buffer,
+      (e) => log("warn", "Could not refill the pool", { error: String(e) }),
+    ),
+    networks: new Map(),
+    defaultPublishIp,
+    active: new Map(),
+    log,
+  };
+}
+
+/** Ensures a network's bridge and marks its addresses that are leased. The caller syncs the table. */
+export function ensureNetwork(s: Session, definition: NetworkDefinition): void {
+  const network = parseNetwork(definition);
+  checkDisjoint(network, [...s.networks.values()].map((n) => n.network));
+  enableForwarding(s.kernel.ns, s.rt, network.v6 !== undefined);
+  const bridge = ensureBridge(s.kernel.ns, s.rt, network, s.baseDir);
+  const addresses = new NetworkAddresses(network);
+  for (const [, { name, leases }] of s.leases.entries()) {
+    for (const lease of leases) if (lease.network === network.name) addresses.hold(lease, `container ${name}`);
+  }
+  s.networks.set(network.name, { network, bridge, addresses });
+}
+
+/** Takes a network away: its bridge and its place in the table. Missing is no error. */
+export function removeNetwork(s: Session, name: string): void {
+  const state = s.networks.get(name);
+  if (state === undefined) return;
+  const user = [...s.leases.entries()].find(([, r]) => r.leases.some((l) => l.network === name));
+  if (user !== undefined) {
+    throw new NyxError(
+      "failed_precondition",
+      `Could not remove network ${name}: container ${user[1].name} is attached to it; remove or disconnect it first`,
+      { context: { network: name, holder: user[1].name } },
+    );
+  }
+  s.networks.delete(name);
+  syncTable(s);
+  if (state.bridge.owned) removeLink(s.rt, state.bridge.index);
+}
+
+function removeStrangers(s: Session, live: ReadonlySet<string>): string[] {
+  const removed: string[] = [];
+  for (const { name } of Deno.readDirSync(s.netnsDir)) {
+    if (!live.has(name) && s.kernel.ns.unpinNamespace(`${s.netnsDir}/${name}`)) removed.push(name);
+  }
+  return removed;
+}
+
+function dropLeases(s: Session, keep: ReadonlySet<string>): void {
+  for (const [id, reservation] of [...s.leases.entries()]) {
+    if (keep.has(id)) {
+      hold(s, id, reservation);
+      continue;
+    }
+    for (const lease of reservation.leases) s.networks.get(lease.network)?.addresses.free(lease);
+    s.leases.delete(id);
+  }
+}
+
+/** Removes host-side interfaces of our bridges that belong to no live container, once those that go by themselves are gone. */
+async function removeLinks(s: Session, live: readonly string[]): Promise<void> {
+  const bridges = new Set([...s.networks.values()].map((n) => n.bridge.index));
+  const mine = new Set([...s.active.values()].flatMap((a) => a.portIndexes));
+  const prefixes = new Set(live.map(hostNamePrefix));
+  const strangers = () =>
+    s.rt.links().filter((l) =>
+      bridges.has(l.master) && isHostName(l.name) && !mine.has(l.index) && !prefixes.has(l.name.slice(0, -3))
+    );
+  for (let waited = 0; waited < LINK_GRACE_MS && strangers().length > 0; waited += LINK_POLL_MS) {
+    await new Promise((resolve) => setTimeout(resolve, LINK_POLL_MS));
+  }
+  for (const link of strangers()) removeLink(s.rt, link.index);
+}
+
+/** A reservation as the container's namespace itself tells it, for when the lease file is lost. */
+function learn(s: Session, id: string): Reservation {
+  using netns = openNetns(s.kernel, netnsPath(s, id), s.buffer);
+  const addresses = netns.rt.addresses();
+  const links = netns.rt.links().filter((l) => l.kind === "veth").sort((a, b) => a.name.localeCompare(b.name));
+  const reservation: Reservation = { name: id.slice(0, 12), leases: [], ports: [] };
+  for (const link of links) {
+    for (const { network } of s.networks.values()) {
+      const within = (block: Parameters<typeof cidrContains>[0] | undefined) =>
+        addresses.find((a) => a.index === link.index && block !== undefined && cidrContains(block, a.ip));
+      const v4 = within(network.v4.block);
+      const v6 = within(network.v6?.block);
+      if (v4 === undefined) continue;
+      const ip6 = v6 === undefined ? {} : { ip6: formatIp(v6.ip) };
+      reservation.leases.push({ network: network.name, ip: formatIp(v4.ip), mac: link.mac, ...ip6 });
+      if (!network.internal) reservation.gateway ??= network.name;
+    }
+  }
+  return reservation;
+}
+
+function adoptLive(s: Session, id: string): string[] {
+  const reservation = s.leases.get(id);
+  if (!s.kernel.ns.isPinned(netnsPath(s, id))) {
+    if (reservation === undefined || reservation.leases.length === 0) return [];
+    return [
+      `Could not find the network namespace of running container ${reservation.name} at ${netnsPath(s, id)}; ` +
+      "restart the container to give it a network again",
+    ];
+  }
+  try {
+    if (reservation !== undefined) return adopt(s, id, reservation);
+    const learnt = learn(s, id);
+    hold(s, id, learnt);
+    const lost = learnt.leases.length === 0 ? [] : [
+      `The leases of running container ${learnt.name} were lost; its address was taken from its namespace, its published ports are unknown`,
+    ];
+    return [...lost, ...adopt(s, id, learnt)];
+  } catch (e) {
+    return [`Could not adopt the network of running container ${id.slice(0, 12)}: ${(e as Error).message}`];
+  }
+}
+
+/** Lets go of every descriptor; the kernel keeps what is pinned. */
+export function close(s: Session): void {
+  s.pool[Symbol.dispose]();
+  s.rt[Symbol.dispose]();
+  s.nft[Symbol.dispose]();
+}
+
+/** Ends the session. Without `keepNetworks`, also takes bridges, table and the namespace directory's mount away. */
+export async function shutdown(s: Session, keepNetworks: boolean): Promise<void> {
+  await s.leases.commit();
+  if (keepNetworks) return close(s);
+  if (s.active.size > 0) {
+    throw new NyxError(
+      "failed_precondition",
+      `Could not take the networks away: ${s.active.size} container(s) still use them; tear them down first`,
+    );
+  }
+  const attempts = new Attempts();
+  attempts.try("delete table", () => s.nft.run(`table inet ${s.table}\ndelete table inet ${s.table}`));
+  for (const { network, bridge } of s.networks.values()) {
+    if (bridge.owned) attempts.try(`delete bridge ${network.bridge}`, () => removeLink(s.rt, bridge.index));
+  }
+  close(s);
+  attempts.try("release the namespace directory", () => {
+    try {
+      s.kernel.ns.unshareDirectory(s.netnsDir);
+    } catch (e) {
+      if (!isErrno(e, "EBUSY")) throw e;
+    }
+  });
+  attempts.finish("take the networks away");
+}

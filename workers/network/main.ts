@@ -1,0 +1,82 @@
+/** Entry of the network worker (D08, native driver). Each operation on a container runs behind the earlier ones on it. */
+
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { StrandedError } from "../../ffi/namespace.ts";
+import { linuxNamespace } from "../../ffi/linux/namespace.ts";
+import { linuxSocket } from "../../ffi/linux/socket.ts";
+import { openNft } from "../../ffi/nftables/libnftables.ts";
+import type { NetworkStage } from "../protocol.ts";
+import { emitter, serve } from "../serve.ts";
+import { setup, takeDown } from "./container.ts";
+import { diagnose } from "./diagnose.ts";
+import { close, ensureNetwork, type Environment, open, removeNetwork, shutdown } from "./lifecycle.ts";
+import { probe } from "./probe.ts";
+import { release, reserve, restore } from "./reservation.ts";
+import { checkId, Serial, type Session, syncTable } from "./session.ts";
+
+const { log } = emitter<NetworkStage>();
+const env: Environment = { kernel: { ns: linuxNamespace(), socket: linuxSocket() }, openNft, log };
+const serial = new Serial();
+let session: Session | undefined;
+
+function ready(): Session {
+  if (session === undefined) throw new NyxError("failed_precondition", "The network worker got no init request yet");
+  return session;
+}
+
+/** Runs an operation of a container in its turn. A thread stranded in a foreign namespace ends, before it does harm there. */
+function ofContainer<T>(id: string, work: (s: Session) => T | Promise<T>): Promise<T> {
+  checkId(id);
+  return serial.run(id, async () => {
+    try {
+      return await work(ready());
+    } catch (e) {
+      if (e instanceof StrandedError) setTimeout(() => self.close());
+      throw e;
+    }
+  });
+}
+
+serve<NetworkStage>("network", {
+  init: async (request) => {
+    if (session !== undefined) close(session);
+    session = undefined;
+    const opened = await open(env, request);
+    session = opened.session;
+    const { removed, warnings } = opened;
+    return { removed, warnings: [...warnings, ...diagnose(session)] };
+  },
+  ensureNetwork: ({ network }) => {
+    const s = ready();
+    ensureNetwork(s, network);
+    syncTable(s);
+  },
+  removeNetwork: ({ name }) => removeNetwork(ready(), name),
+  reserve: (request) =>
+    ofContainer(request.id, async (s) => {
+      const previous = s.leases.get(request.id);
+      const { ports } = reserve(s, request);
+      try {
+        await s.leases.commit();
+      } catch (e) {
+        restore(s, request.id, previous);
+        throw e;
+      }
+      return { ports };
+    }),
+  release: ({ id }) =>
+    ofContainer(id, async (s) => {
+      release(s, id);
+      await s.leases.commit();
+    }),
+  setup: (request) => ofContainer(request.id, (s) => setup(s, request)),
+  teardown: ({ id }) =>
+    ofContainer(id, (s) => takeDown(s, id).finish(`take down the network of container ${id.slice(0, 12)}`)),
+  probe: (request, { signal }) => probe(env.kernel, request, signal),
+  shutdown: async ({ keepNetworks }) => {
+    const s = ready();
+    await shutdown(s, keepNetworks);
+    session = undefined;
+  },
+  diagnose: () => ({ findings: diagnose(ready()) }),
+});

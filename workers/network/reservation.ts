@@ -1,0 +1,127 @@
+/** Reserving addresses and ports for a container: all of it or nothing, and the same answer when asked again. */
+
+import { invalid } from "../../daemon/spec/errors.ts";
+import type { NetworkAttachment, PortMapping } from "../../daemon/spec/container.ts";
+import { formatMac, tryParseMac } from "../../ffi/ip_address.ts";
+import type { Lease, Reservation } from "./leases.ts";
+import { completePorts } from "./ports.ts";
+import { canonicalIp } from "./ruleset.ts";
+import { findNetwork, type NetworkState, type Session } from "./session.ts";
+
+/** What is to be reserved. */
+export interface ReserveRequest {
+  id: string;
+  name: string;
+  attachments: NetworkAttachment[];
+  ports: PortMapping[];
+}
+
+function suits(lease: Lease, attachment: NetworkAttachment, state: NetworkState): boolean {
+  const mac = attachment.mac === undefined ? undefined : tryParseMac(attachment.mac);
+  return (attachment.ip === undefined || canonicalIp(attachment.ip) === lease.ip) &&
+    (attachment.ip6 === undefined || canonicalIp(attachment.ip6) === lease.ip6) &&
+    (attachment.mac === undefined || (mac !== undefined && formatMac(mac) === lease.mac)) &&
+    (state.network.v6 === undefined) === (lease.ip6 === undefined);
+}
+
+/** Takes a container's addresses; keeps those of `previous` that suit. On failure nothing is taken. */
+function takeLeases(
+  s: Session,
+  { name, attachments }: ReserveRequest,
+  previous: readonly Lease[],
+): { leases: Lease[]; undo: () => void } {
+  const leases: Lease[] = [];
+  const taken: { state: NetworkState; lease: Lease }[] = [];
+  const undo = () => {
+    for (const { state, lease } of taken) state.addresses.free(lease);
+  };
+  try {
+    for (const attachment of attachments) {
+      const state = findNetwork(s, attachment.network);
+      if (leases.some((l) => l.network === state.network.name)) {
+        throw invalid("networks", attachment.network, "the container is attached to it twice");
+      }
+      const old = previous.find((l) => l.network === state.network.name);
+      if (old !== undefined && suits(old, attachment, state)) leases.push(old);
+      else {
+        const lease = state.addresses.take(attachment, `container ${name}`);
+        taken.push({ state, lease });
+        leases.push(lease);
+      }
+    }
+  } catch (e) {
+    undo();
+    throw e;
+  }
+  return { leases, undo };
+}
+
+/** Network with the default route: the highest priority among those that are not internal, the first of equals. */
+function gatewayOf(s: Session, attachments: readonly NetworkAttachment[]): string | undefined {
+  let best: { name: string; priority: number } | undefined;
+  for (const { network, gatewayPriority: priority = 0 } of attachments) {
+    const { name, internal } = findNetwork(s, network).network;
+    if (!internal && (best === undefined || priority > best.priority)) best = { name, priority };
+  }
+  return best?.name;
+}
+
+/** Frees leases that are in no use any more. */
+function freeLeases(s: Session, leases: readonly Lease[], except: readonly Lease[]): void {
+  for (const lease of leases) {
+    const state = s.networks.get(lease.network);
+    const kept = except.find((l) => l.network === lease.network);
+    if (kept === lease || state === undefined) continue;
+    state.addresses.free(lease);
+    if (kept !== undefined) state.addresses.hold(kept, "a container");
+  }
+}
+
+/**
+ * Reserves in memory; the caller commits.
+ *
+ * @throws NyxError invalid_argument, not_found, already_exists with the holder, resource_exhausted; nothing changed then
+ */
+export function reserve(s: Session, request: ReserveRequest): Reservation {
+  const { id, name, attachments, ports } = request;
+  const previous = s.leases.get(id);
+  const dualStack = attachments.some((a) => findNetwork(s, a.network).network.v6 !== undefined);
+  const wanted = completePorts(ports, { defaultHostIp: s.defaultPublishIp, dualStack });
+  const { leases, undo } = takeLeases(s, request, previous?.leases ?? []);
+  let reserved;
+  try {
+    reserved = s.ports.reserve(id, name, wanted);
+  } catch (e) {
+    undo();
+    throw e;
+  }
+  const gateway = gatewayOf(s, attachments);
+  const reservation: Reservation = { name, leases, ...(gateway === undefined ? {} : { gateway }), ports: reserved };
+  if (previous !== undefined) freeLeases(s, previous.leases, leases);
+  if (JSON.stringify(previous) !== JSON.stringify(reservation)) s.leases.set(id, reservation);
+  return reservation;
+}
+
+/** Gives everything of a container back, in memory. */
+export function release(s: Session, id: string): void {
+  const reservation = s.leases.get(id);
+  if (reservation !== undefined) freeLeases(s, reservation.leases, []);
+  s.ports.free(id);
+  s.leases.delete(id);
+}
+
+/** Puts a reservation back as it was before a failed operation; undefined means there was none. */
+export function restore(s: Session, id: string, previous: Reservation | undefined): void {
+  if (s.leases.get(id) === previous) return;
+  release(s, id);
+  if (previous !== undefined) hold(s, id, previous);
+}
+
+/** Marks a reservation as held, as it stands in the lease file. */
+export function hold(s: Session, id: string, reservation: Reservation): void {
+  for (const lease of reservation.leases) {
+    s.networks.get(lease.network)?.addresses.hold(lease, `container ${reservation.name}`);
+  }
+  s.ports.hold(id, reservation.name, reservation.ports);
+  if (s.leases.get(id) !== reservation) s.leases.set(id, reservation);
+}
