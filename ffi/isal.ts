@@ -6,7 +6,7 @@
  * file's full version, and a test stream that must come out right.
  */
 
-import { openLibrary } from "./linux/libc.ts";
+import { addressOf, openLibrary } from "./linux/libc.ts";
 
 const TRIPLE = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
 
@@ -86,7 +86,7 @@ export class IsalInflate {
   /** Gives more input; the one before must be consumed. */
   setInput(input: Bytes): void {
     this.#input = input;
-    this.#view.setBigUint64(NEXT_IN, address(input), true);
+    this.#view.setBigUint64(NEXT_IN, addressOf(input), true);
     this.#view.setUint32(AVAIL_IN, input.byteLength, true);
   }
 
@@ -108,7 +108,7 @@ export class IsalInflate {
   }
 
   #setOutput(output: Bytes): void {
-    this.#view.setBigUint64(NEXT_OUT, address(output), true);
+    this.#view.setBigUint64(NEXT_OUT, addressOf(output), true);
     this.#view.setUint32(AVAIL_OUT, output.byteLength, true);
   }
 
@@ -117,10 +117,6 @@ export class IsalInflate {
     if (this.remaining === 0) this.#input = undefined;
     return output.byteLength - this.#view.getUint32(AVAIL_OUT, true);
   }
-}
-
-function address(bytes: Bytes): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
 }
 
 /** gzip of "nyx nyx nyx nyx\n" (a literal run and a match), made with level 9 and no name. */

@@ -3,7 +3,7 @@
  * where the library is missing.
  */
 
-import { openLibrary } from "./linux/libc.ts";
+import { addressOf, openLibrary, stringAt } from "./linux/libc.ts";
 
 const TRIPLE = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
 
@@ -61,7 +61,7 @@ export class ZstdInflate implements Disposable {
   /** Gives more input; the one before must be consumed. */
   setInput(input: Bytes): void {
     this.#input = input;
-    this.#in[0] = address(input);
+    this.#in[0] = addressOf(input);
     this.#in[1] = BigInt(input.byteLength);
     this.#in[2] = 0n;
   }
@@ -97,7 +97,7 @@ export class ZstdInflate implements Disposable {
 
   #setOutput(output: Bytes): void {
     if (this.#stream === null) throw new Error("zstd: the decompressor was freed");
-    this.#out[0] = address(output);
+    this.#out[0] = addressOf(output);
     this.#out[1] = BigInt(output.byteLength);
     this.#out[2] = 0n;
   }
@@ -105,16 +105,12 @@ export class ZstdInflate implements Disposable {
   #written(status: bigint): number {
     if (this.#c.ZSTD_isError(status) !== 0) {
       const name = this.#c.ZSTD_getErrorName(status);
-      throw new Error(`zstd: ${name === null ? status : Deno.UnsafePointerView.getCString(name)}`);
+      throw new Error(`zstd: ${name === null ? status : stringAt(name)}`);
     }
     this.#frameDone = status === 0n;
     if (this.remaining === 0) this.#input = undefined;
     return Number(this.#out[2] ?? 0n);
   }
-}
-
-function address(bytes: Bytes): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
 }
 
 let loaded: { symbols: Symbols } | null | undefined;

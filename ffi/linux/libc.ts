@@ -2,8 +2,8 @@
  * The way into libc: opens it, encodes C strings, and turns -1 into a SyscallError.
  *
  * errno is thread-local and this module is instantiated once per thread (main or worker), so the address that
- * `__errno_location` gives is taken once and read as plain memory: no other operation can run between a synchronous call
- * and the read. After a nonblocking call errno belongs to a pool thread: such calls use {@linkcode viaRaw}.
+ * `__errno_location` gives is taken once; reading it is the very next foreign call, so that nothing can overwrite it. After a
+ * nonblocking call errno belongs to a pool thread and is not read at all.
  */
 
 import { SyscallError } from "../errno.ts";
@@ -38,14 +38,41 @@ export function openLibc<S extends Deno.ForeignLibraryInterface>(symbols: S): De
   return openLibrary(LIBC_PATHS, symbols);
 }
 
-const base = openLibc({ __errno_location: { parameters: [], result: "pointer" } });
-const location = base.symbols.__errno_location();
+const base = openLibc({
+  __errno_location: { parameters: [], result: "pointer" },
+  strlen: { parameters: ["pointer"], result: "usize" },
+  copyOut: { name: "memcpy", parameters: ["buffer", "pointer", "usize"], result: "void" },
+  address: { name: "memcpy", parameters: ["buffer", "buffer", "usize"], result: "usize" },
+}).symbols;
+const location = base.__errno_location();
 if (location === null) throw new Error("__errno_location returned null");
-const errnoView = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4));
+const errnoCopy = new Int32Array(1);
+
+/*
+ * Memory is read and addresses are taken by memcpy, because Deno.UnsafePointer and UnsafePointerView ask for permission to
+ * load any library, while nyxd holds it for those that it names.
+ */
+
+/** Address of a view's bytes, for a structure that holds pointers. The view must be kept until the call is over. */
+export function addressOf(view: Uint8Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>): bigint {
+  if (view.byteLength === 0) return 0n;
+  // Asking for the buffer moves a small array off the collected heap, so that its address stays.
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  return BigInt(base.address(bytes, bytes, 0n));
+}
+
+/** Text of a NUL-terminated string that a library returned; "" for a null pointer. */
+export function stringAt(pointer: Deno.PointerValue): string {
+  if (pointer === null) return "";
+  const bytes = new Uint8Array(Number(base.strlen(pointer)));
+  base.copyOut(bytes, pointer, BigInt(bytes.length));
+  return new TextDecoder().decode(bytes);
+}
 
 /** errno of the calling thread as the last synchronous foreign call left it. */
 export function lastErrno(): number {
-  return errnoView[0] ?? 0;
+  base.copyOut(errnoCopy, location, 4n);
+  return errnoCopy[0] ?? 0;
 }
 
 /** Returns `ret`, or throws the SyscallError of errno when it is negative. `ret` must come from a synchronous call. */

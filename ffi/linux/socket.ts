@@ -11,7 +11,7 @@ import {
   type SocketKernel,
   SOL_SOCKET,
 } from "../socket.ts";
-import { check, checkBig, openLibc } from "./libc.ts";
+import { addressOf, check, checkBig, openLibc } from "./libc.ts";
 
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
@@ -49,12 +49,6 @@ function uninterrupted(call: () => number): number {
       if (!isErrno(e, "EINTR")) throw e;
     }
   }
-}
-
-/** Address of a view's bytes. Asking for `.buffer` moves a small array off the collected heap, so the address stays. */
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  if (bytes.length === 0) return 0n;
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes.buffer)) + BigInt(bytes.byteOffset);
 }
 
 /** A msghdr with one iovec; `keep` holds what the pointers point at until after the call. */

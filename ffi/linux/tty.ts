@@ -2,7 +2,7 @@
 
 import { isErrno, SyscallError } from "../errno.ts";
 import type { TtyKernel } from "../tty.ts";
-import { check, checkBig, cstr, openLibc } from "./libc.ts";
+import { addressOf, check, checkBig, cstr, openLibc } from "./libc.ts";
 
 const O_RDWR_NOCTTY_NONBLOCK_CLOEXEC = 2 | 0o400 | 0o4000 | 0o2000000;
 const TIOCGWINSZ = 0x5413n;
@@ -86,9 +86,9 @@ export function linuxTty(): TtyKernel {
       const control = new Uint8Array(64);
       const header = new Uint8Array(56);
       const h = new DataView(header.buffer);
-      h.setBigUint64(16, address(iov), true);
+      h.setBigUint64(16, addressOf(iov), true);
       h.setBigUint64(24, 1n, true);
-      h.setBigUint64(32, address(control), true);
+      h.setBigUint64(32, addressOf(control), true);
       h.setBigUint64(40, 64n, true);
       const n = none(() => checkBig(BigInt(libc.recvmsg(fd, header, MSG_CMSG_CLOEXEC)), "recvmsg"));
       if (n === undefined) return undefined;
@@ -98,8 +98,4 @@ export function linuxTty(): TtyKernel {
       return c.getInt32(16, true);
     },
   };
-}
-
-function address(buffer: Uint8Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(buffer));
 }

@@ -1,6 +1,6 @@
 /** {@linkcode Nft} over libnftables(3), and over a spawned `nft` where the library is missing. */
 
-import { cstr, openLibrary } from "../linux/libc.ts";
+import { cstr, openLibrary, stringAt } from "../linux/libc.ts";
 import { type Nft, NftError, parseListing } from "./nft.ts";
 
 /** Absolute paths of the library; a worker with scoped ffi permission must be granted these. */
@@ -25,10 +25,6 @@ function open() {
     nft_ctx_output_set_flags: { parameters: ["pointer", "u32"], result: "void" },
     nft_run_cmd_from_buffer: { parameters: ["pointer", "buffer"], result: "i32" },
   });
-}
-
-function textAt(pointer: Deno.PointerValue): string {
-  return pointer === null ? "" : Deno.UnsafePointerView.getCString(pointer);
 }
 
 class LibNft implements Nft {
@@ -64,8 +60,8 @@ class LibNft implements Nft {
     const lib = this.#library.symbols;
     lib.nft_ctx_output_set_flags(this.#context, flags);
     const failed = lib.nft_run_cmd_from_buffer(this.#context, cstr(commands)) !== 0;
-    const output = textAt(lib.nft_ctx_get_output_buffer(this.#context));
-    const errors = textAt(lib.nft_ctx_get_error_buffer(this.#context));
+    const output = stringAt(lib.nft_ctx_get_output_buffer(this.#context));
+    const errors = stringAt(lib.nft_ctx_get_error_buffer(this.#context));
     if (failed) throw new NftError(errors, commands);
     return output;
   }
