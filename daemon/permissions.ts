@@ -83,7 +83,7 @@ export function nyxdPermissions(paths: PermissionPaths): PermissionFlag[] {
       flag: `--allow-run=${[paths.crun, ...PROGRAMS].join(",")}`,
       reason: "crun, the monitors' shell, nft as a fallback",
     },
-    { flag: "--allow-sys=umask,statfs", reason: "the socket's mode; how full the disk is" },
+    { flag: "--allow-sys=statfs", reason: "how full the disk is" },
     { flag: `--allow-env=${ENVIRONMENT.join(",")}`, reason: "systemd's notify socket, the subnet's settings, proxies" },
   ];
 }

@@ -36,8 +36,7 @@ export interface ControlServer {
 }
 
 /**
- * Starts the Control API. Needs permission to net (`unix:` and the socket's path), read and write of the socket and its
- * directory, and `sys=umask`.
+ * Starts the Control API. Needs permission to net, and to read and write the socket's directory.
  *
  * @throws NyxError failed_precondition when another daemon answers on the socket; permission_denied
  */
@@ -65,9 +64,9 @@ export async function serveControl(options: ControlOptions): Promise<ControlServ
     inFlight.add(completed);
     return app(request);
   };
-  const inode = bindGuarded(socketPath, socketGid, () => {
+  const inode = bindGuarded(socketPath, socketGid, (path) => {
     server = Deno.serve({
-      path: socketPath,
+      path,
       signal: stop.signal,
       onListen: () => {},
       onError: (e) => {
@@ -82,10 +81,15 @@ export async function serveControl(options: ControlOptions): Promise<ControlServ
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, graceMs));
     await Promise.race([drained(inFlight), late]);
+    // Aborting would cut off answers that are complete but not yet written out. A client in the middle of its request's
+    // head would hold up the other way for ever.
+    if (inFlight.size === 0) await Promise.race([server?.shutdown(), late]);
+    else {
+      log.warn("control requests cut off", { count: inFlight.size, graceMs });
+      stop.abort();
+      await server?.finished;
+    }
     clearTimeout(timer);
-    if (inFlight.size > 0) log.warn("control requests cut off", { count: inFlight.size, graceMs });
-    stop.abort();
-    await server?.finished;
     removeSocket(socketPath, inode);
   };
   return {

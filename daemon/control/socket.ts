@@ -52,21 +52,26 @@ export function removeSocket(path: string, inode: number | null): void {
 }
 
 /**
- * Runs `bind`, which makes the socket, so that at no moment others than owner and group can connect; returns the inode.
+ * Has `bind` make the socket where nobody else can reach it, sets owner and mode, and moves it into place; returns the inode.
  *
- * Connecting needs write permission on the socket (unix(7)). A umask of 022 takes that from all but the owner until the mode is set, and
- * as daemons have that umask anyway, no other thread sees it change.
+ * Connecting needs write permission on the socket and search permission on its directory (unix(7)). The socket is born in a
+ * directory for this process alone, so that no umask, whatever it is, leaves a moment in which others can connect.
  *
  * @param gid group that may connect; missing leaves the owner's
+ * @param bind listens on the path it is given
  */
-export function bindGuarded(path: string, gid: number | undefined, bind: () => void): number | null {
-  const before = Deno.umask(0o022);
+export function bindGuarded(path: string, gid: number | undefined, bind: (at: string) => void): number | null {
+  const slash = path.lastIndexOf("/");
+  const nursery = Deno.makeTempDirSync({ dir: path.slice(0, slash) || "/", prefix: ".nyxd-" });
+  const at = `${nursery}/s`;
   try {
-    bind();
+    bind(at);
+    if (gid !== undefined) Deno.chownSync(at, null, gid);
+    Deno.chmodSync(at, MODE);
+    const { ino } = Deno.lstatSync(at);
+    Deno.renameSync(at, path);
+    return ino;
   } finally {
-    if (before !== 0o022) Deno.umask(before);
+    Deno.removeSync(nursery, { recursive: true });
   }
-  if (gid !== undefined) Deno.chownSync(path, null, gid);
-  Deno.chmodSync(path, MODE);
-  return Deno.lstatSync(path).ino;
 }

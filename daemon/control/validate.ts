@@ -27,7 +27,8 @@ export function validate<T extends z.ZodType>(schema: T, input: unknown, where: 
 }
 
 function toInvalid(schema: z.ZodType, issues: readonly Issue[], input: unknown, where: string): NyxError {
-  const found = issues.flatMap((issue) => innermost(issue, []));
+  // A misspelt field explains why the right one is missing.
+  const found = issues.flatMap((issue) => innermost(issue, [])).sort((a, b) => rank(a.issue) - rank(b.issue));
   const first = found[0];
   if (first === undefined) return invalid(where, "", "it does not match what the route takes");
   const error = first.issue.code === "unrecognized_keys"
@@ -38,6 +39,10 @@ function toInvalid(schema: z.ZodType, issues: readonly Issue[], input: unknown, 
   );
   if (others.length === 0) return error;
   return new NyxError(error.code, `${error.message} (also wrong: ${others.join(", ")})`, error.details);
+}
+
+function rank(issue: Issue): number {
+  return issue.code === "unrecognized_keys" ? 0 : 1;
 }
 
 /** Of a union, follows the branch that the value was meant for, when one got further than the value's type. */

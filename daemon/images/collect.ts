@@ -5,7 +5,6 @@
  * unwanted: a pull that began meanwhile either keeps the thing or finds it gone, never half.
  */
 
-import { layerKey } from "../spec/layer_store.ts";
 import { isPresent, removeQuietly } from "./entries.ts";
 import { dropPending } from "./commit.ts";
 import { type Reachable, reachable, unreachable } from "./reachability.ts";
@@ -97,19 +96,11 @@ export async function expirePending(state: StoreState, ageMs: number): Promise<v
 
 /**
  * What the next start after a crash clears: archives that were being loaded, old unfinished pulls and their partial
- * downloads, layer directories that are no layer, and everything unreachable.
- *
- * @param strayLayers names that {@linkcode LayerSet.scan} gave back
+ * downloads, and everything unreachable. What extractions left is cleared when the store is opened.
  */
-export async function collectAtStart(state: StoreState, strayLayers: readonly string[]): Promise<Collected> {
+export async function collectAtStart(state: StoreState): Promise<Collected> {
   if (await isPresent(state.paths.stagingDir)) await Deno.remove(state.paths.stagingDir, { recursive: true });
   await expirePending(state, state.limits.pendingMs);
-  const keep = reachable(state.index, state.extraRoots());
-  const known = new Set([...keep.layers].map(layerKey));
-  for (const name of strayLayers) {
-    // A layer that is still named, but was not made durable before the host went down, is judged by the extract stage.
-    if (!known.has(name)) await state.layers.removeDirectory(name, state.workers.rootfs);
-  }
   const done = await collect(state);
   const partial = await collectIngest(state);
   if (done.blobs.length + done.layers.length > 0 || partial > 0) {

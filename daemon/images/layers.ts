@@ -10,7 +10,7 @@ import {
 } from "../spec/layer_store.ts";
 import type { ExtractedLayer, RootfsStage } from "../../workers/protocol.ts";
 import { isPresent, readIfPresent } from "./entries.ts";
-import type { StorePaths } from "./layout.ts";
+import { SHA256_DIGEST, type StorePaths } from "./layout.ts";
 import type { StageHost } from "./workers.ts";
 
 /** Set of committed layers. */
@@ -44,13 +44,13 @@ export class LayerSet {
   }
 
   /**
-   * Reads the layers directory. A layer that was not made durable counts only while the kernel that wrote it runs.
+   * Reads the layers directory.
    *
-   * @param bootId of this kernel; without it layers that are not marked durable do not count
-   * @returns directories that are no usable layer, for the garbage collector
+   * @param trust also count layers that are not marked durable: the extract stage's `clean` has just removed those that a
+   * power cut may have damaged
+   * @returns whether `clean` has something to judge or to remove
    */
-  async scan(bootId: string | undefined): Promise<string[]> {
-    const stray: string[] = [];
+  async scan(trust: boolean): Promise<{ unclear: boolean }> {
     this.#layers.clear();
     const names: string[] = [];
     try {
@@ -58,22 +58,26 @@ export class LayerSet {
     } catch (e) {
       if (!(e instanceof Deno.errors.NotFound)) throw e;
     }
+    let unclear = false;
     for (const name of names) {
-      if (name.startsWith(LAYER_TMP_PREFIX)) continue;
-      const dir = `${this.#paths.layersDir}/${name}`;
-      const bytes = await readIfPresent(`${dir}/${LAYER_RECORD}`);
-      const record = bytes === undefined ? undefined : tryParseLayerRecord(new TextDecoder().decode(bytes));
-      const named = record !== undefined && /^sha256:[0-9a-f]{64}$/.test(record.diffId) &&
-        layerKey(record.diffId) === name;
-      const trusted = named && (record.bootId === bootId || await isPresent(`${dir}/${DURABLE_MARKER}`));
-      if (!trusted) {
-        stray.push(name);
-        continue;
-      }
-      const { diffId, tarSize, diskBytes, entries } = record;
-      this.#layers.set(diffId, { diffId, tarSize, diskBytes, entries });
+      const layer = await this.#read(name, trust);
+      if (layer === undefined) unclear ||= name.startsWith(LAYER_TMP_PREFIX) || /^[0-9a-f]{32}$/.test(name);
+      else this.#layers.set(layer.diffId, layer);
     }
-    return stray;
+    return { unclear };
+  }
+
+  async #read(name: string, trust: boolean): Promise<ExtractedLayer | undefined> {
+    if (name.startsWith(LAYER_TMP_PREFIX)) return undefined;
+    const dir = `${this.#paths.layersDir}/${name}`;
+    const bytes = await readIfPresent(`${dir}/${LAYER_RECORD}`);
+    const record = bytes === undefined ? undefined : tryParseLayerRecord(new TextDecoder().decode(bytes));
+    if (record === undefined || !SHA256_DIGEST.test(record.diffId) || layerKey(record.diffId) !== name) {
+      return undefined;
+    }
+    if (!trust && !await isPresent(`${dir}/${DURABLE_MARKER}`)) return undefined;
+    const { diffId, tarSize, diskBytes, entries } = record;
+    return { diffId, tarSize, diskBytes, entries };
   }
 
   /**
@@ -82,14 +86,9 @@ export class LayerSet {
    */
   async remove(diffId: string, rootfs: StageHost<RootfsStage>): Promise<void> {
     this.#layers.delete(diffId);
-    await this.removeDirectory(layerDir(this.#paths.layersDir, diffId).slice(this.#paths.layersDir.length + 1), rootfs);
-  }
-
-  /** Removes a directory of the layers directory by its name, as {@linkcode LayerSet.remove} does. */
-  async removeDirectory(name: string, rootfs: StageHost<RootfsStage>): Promise<void> {
-    const trash = `${this.#paths.layersDir}/${LAYER_TMP_PREFIX}${name}-${crypto.randomUUID().slice(0, 8)}`;
+    const trash = `${this.#paths.layersDir}/${LAYER_TMP_PREFIX}${layerKey(diffId)}-${crypto.randomUUID().slice(0, 13)}`;
     try {
-      await Deno.rename(`${this.#paths.layersDir}/${name}`, trash);
+      await Deno.rename(layerDir(this.#paths.layersDir, diffId), trash);
     } catch (e) {
       if (e instanceof Deno.errors.NotFound) return;
       throw e;

@@ -49,8 +49,6 @@ export interface ImageStoreOptions extends StoreCallbacks {
   /** Idle time after which pull and extract workers are ended, milliseconds. Default 60,000. */
   idleMs?: number;
   limits?: Partial<StoreLimits>;
-  /** Boot id of this kernel, when known: layers written since boot count even if they were not synced yet. */
-  bootId?: string;
 }
 
 /** An image that a container can be made from. Dispose it when the container's record exists: until then it is not removed. */
@@ -93,7 +91,6 @@ export class ImageStore implements ImageService {
   readonly #puller: Puller;
   readonly #options: ImageStoreOptions;
   readonly #platform: Platform;
-  #strayLayers: string[] = [];
 
   /** @param options where, with what, and whom to ask */
   constructor(options: ImageStoreOptions) {
@@ -122,7 +119,10 @@ export class ImageStore implements ImageService {
     this.#puller = new Puller(this.#state, this.#fetcher);
   }
 
-  /** Makes the directories and reads the index from disk. Deletes no image; what cannot be read is moved aside and logged. */
+  /**
+   * Makes the directories and reads the index from disk. Deletes no image: what cannot be read is moved aside and logged,
+   * and layers that a power cut may have damaged are unpacked again from their blobs when they are needed.
+   */
   async open(): Promise<void> {
     const { paths, log } = this.#state;
     for (const dir of [paths.blobsDir, paths.refsDir, paths.ingestDir, paths.layersDir]) await ensureDirectory(dir);
@@ -130,7 +130,24 @@ export class ImageStore implements ImageService {
     this.#state.index = index;
     this.#state.pending = pending;
     this.#state.blobs = blobs;
-    this.#strayLayers = await this.#state.layers.scan(this.#options.bootId);
+    const { unclear } = await this.#state.layers.scan(false);
+    if (unclear) await this.#judgeLayers();
+  }
+
+  /** Lets the extract stage remove what extractions left; what it leaves is whole. */
+  async #judgeLayers(): Promise<void> {
+    const { paths, workers, layers, log } = this.#state;
+    try {
+      const { lost } = await withWorker(
+        workers.extract,
+        new AbortController().signal,
+        (host) => host.call("clean", { layersDir: paths.layersDir }),
+      );
+      if (lost.length > 0) log.warn("Layers were not on the disk yet when the host went down", { lost });
+      await layers.scan(true);
+    } catch (error) {
+      log.error("Could not check the layers; those that are not marked durable are not used", { error });
+    }
   }
 
   /**
@@ -138,15 +155,23 @@ export class ImageStore implements ImageService {
    * `usedLayers` and `usedBy` tell the truth.
    */
   async collectGarbage(): Promise<Collected> {
-    const stray = this.#strayLayers;
-    this.#strayLayers = [];
-    return await collectAtStart(this.#state, stray);
+    return await collectAtStart(this.#state);
   }
 
-  /** Ends the workers. Call after the last request; downloads under way are resumed by the next pull. */
-  dispose(): void {
-    this.#state.workers.pull.dispose();
-    this.#state.workers.extract.dispose();
+  /**
+   * Ends the workers, after layers unpacked just now were made durable. Call after the last request; downloads under way are
+   * resumed by the next pull.
+   */
+  async dispose(): Promise<void> {
+    const { pull, extract } = this.#state.workers;
+    pull.dispose();
+    if (extract.workers > 0) {
+      using lease = extract.tryAcquire();
+      await lease?.host.call("sync", { layersDir: this.#state.paths.layersDir }, { deadlineMs: 5_000 }).catch((error) =>
+        this.#state.log.warn("Could not make the newest layers durable", { error })
+      );
+    }
+    extract.dispose();
   }
 
   /** Number of images, by id. */

@@ -13,6 +13,7 @@ function image(exec: ImageExecConfig = {}): ImageHandle {
     manifestDigest: "sha256:2",
     config: { os: "linux", architecture: "amd64", config: exec, rootfs: { type: "layers", diff_ids: [] } },
     layers: [],
+    [Symbol.dispose]: () => {},
   };
 }
 

@@ -17,8 +17,8 @@ import type {
   StreamsStage,
 } from "../../workers/protocol.ts";
 
-/** An image that is present, as a container needs it. */
-export interface ImageHandle {
+/** An image that is present, as a container needs it. Not removed until it is disposed. */
+export interface ImageHandle extends Disposable {
   /** Config digest. */
   imageId: string;
   ref: string;

@@ -156,6 +156,15 @@ async function adopt(
   if (again && autoRemove !== true) restart.push(container);
 }
 
+/** Takes the running containers over again after the streams worker was replaced. */
+export async function readopt(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
+  const recovery: Recovery = { adopted: 0, finished: 0, removed: 0, started: 0 };
+  const restart: Container[] = [];
+  for (const container of supervisor.all.filter((c) => c.live)) await adopt(container, deps, recovery, restart);
+  for (const container of restart) await container.start({}, false);
+  deps.log.info("Containers were taken over again", { ...recovery });
+}
+
 /** Removes files of containers that have no record, and mounts below overlay/ that nobody uses. */
 async function removeOrphans(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
   const { rootfs, streams } = deps.stages;

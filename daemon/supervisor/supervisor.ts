@@ -222,7 +222,7 @@ export class Supervisor implements ContainerService, Owner {
           "Could not honour --init: the host has no init binary for containers; install one, such as Debian's catatonit or tini",
         );
       }
-      const image = await deps.images.ensure(config.image, {
+      using image = await deps.images.ensure(config.image, {
         policy: "never",
         ...(config.platform === undefined ? {} : { platform: config.platform }),
       });

@@ -1,0 +1,159 @@
+/**
+ * Puts the daemon together and takes it down: directories, lock, workers, recovery, API; and the same in reverse.
+ *
+ * The order matters: mount points are made shared before the streams worker takes a mount namespace of its own; the network
+ * is told which containers live before any is adopted; the API answers when every container's state is true.
+ */
+
+import type { DaemonConfig } from "./config.ts";
+import { type ControlServer, serveControl } from "./control/server.ts";
+import { groupId } from "./host_files.ts";
+import { lockBaseDir } from "./lock.ts";
+import type { Logger } from "./log/logger.ts";
+import { assemble, type Parts } from "./parts.ts";
+import { recover } from "./supervisor/recover.ts";
+import { LoopDelay } from "./system/loop_delay.ts";
+import { System } from "./system/system.ts";
+import { type WorkerEvents, Workers } from "./workers.ts";
+
+/** Directories below the base directory, all for root alone. */
+const DIRECTORIES = ["run", "images", "layers", "overlay", "bundles", "supervisor", "logs", "volumes", "network"];
+
+async function makeDirectories(config: DaemonConfig): Promise<void> {
+  await Deno.mkdir(config.baseDir, { recursive: true, mode: 0o700 });
+  await Deno.chmod(config.baseDir, 0o700);
+  for (const dir of DIRECTORIES) await Deno.mkdir(`${config.baseDir}/${dir}`, { recursive: true, mode: 0o700 });
+  await Deno.mkdir(config.socket.slice(0, config.socket.lastIndexOf("/")) || "/", { recursive: true, mode: 0o755 });
+}
+
+/** A running daemon. */
+export class Daemon {
+  readonly #config: DaemonConfig;
+  readonly #log: Logger;
+  readonly #workers: Workers;
+  readonly #lock: Disposable;
+  readonly #parts: Parts;
+  readonly #delay = new LoopDelay();
+  #control: ControlServer | undefined;
+  #stopping: Promise<void> | undefined;
+
+  /**
+   * @param config its settings
+   * @param log its log
+   * @param held what it holds: workers, lock, parts
+   */
+  constructor(config: DaemonConfig, log: Logger, held: { workers: Workers; lock: Disposable; parts: Parts }) {
+    this.#config = config;
+    this.#log = log;
+    this.#workers = held.workers;
+    this.#lock = held.lock;
+    this.#parts = held.parts;
+  }
+
+  /**
+   * Takes in the containers of an earlier run, then answers.
+   *
+   * @param exit called after the daemon has stopped because the API asked it to
+   */
+  async open(exit: () => void): Promise<void> {
+    const { supervisor, deps, images, volumes, events, host, crunVersion, warnings } = this.#parts;
+    for (const warning of warnings) this.#log.warn(warning);
+    const recovery = await recover(supervisor, deps);
+    if (Object.values(recovery).some((n) => n > 0)) {
+      this.#log.info("Containers of an earlier run were taken in", { ...recovery });
+    }
+    await images.collectGarbage();
+    this.#delay.start();
+    const system = new System({
+      config: this.#config,
+      host,
+      crunVersion,
+      supervisor,
+      stages: deps.stages,
+      images,
+      volumes,
+      events,
+      delay: this.#delay,
+      warnings,
+      stop: () => void this.stop({ stopContainers: false }).then(exit),
+    });
+    const { socket, socketGroup } = this.#config;
+    this.#control = await serveControl({
+      socketPath: socket,
+      ...(socketGroup === undefined ? {} : { socketGid: await groupId(socketGroup) }),
+      services: { images, containers: supervisor, volumes, system },
+      log: this.#log,
+    });
+    events.emit("daemon", "start", socket);
+  }
+
+  /**
+   * Stops the daemon. Containers go on, and the network and mounts they need stay; without containers nothing stays.
+   *
+   * @param options `stopContainers` stops them first
+   */
+  stop(options: { stopContainers: boolean }): Promise<void> {
+    return this.#stopping ??= this.#stop(options.stopContainers);
+  }
+
+  async #stop(stopContainers: boolean): Promise<void> {
+    const { supervisor, deps: { stages }, images, events } = this.#parts;
+    await this.#control?.close();
+    if (stopContainers) await supervisor.stopAll();
+    supervisor.close();
+    await supervisor.settled();
+    const keep = supervisor.all.some((c) => c.live);
+    const attempt = async (what: string, job: () => Promise<unknown> | unknown) => {
+      try {
+        await job();
+      } catch (error) {
+        this.#log.error(`Could not ${what} at shutdown`, { error });
+      }
+    };
+    await attempt("close the streams", () => stages.streams.call("shutdown", {}));
+    await attempt("close the network", () => stages.network.call("shutdown", { keepNetworks: keep }));
+    await attempt("end the image workers", () => images.dispose());
+    if (!keep) {
+      for (const dir of ["run", "overlay"]) {
+        await attempt(
+          `unmount ${dir}`,
+          () => stages.rootfs.call("unmountBelow", { path: `${this.#config.baseDir}/${dir}` }),
+        );
+      }
+    }
+    events.emit("daemon", "stop", this.#config.socket);
+    await attempt("write the events", () => events.close());
+    this.#delay.stop();
+    this.#workers.terminate();
+    this.#lock[Symbol.dispose]();
+    this.#log.info("nyxd has stopped", { containersRunning: keep });
+  }
+}
+
+/**
+ * Starts a daemon.
+ *
+ * @param config its settings
+ * @param log its log
+ * @param exit called after the daemon has stopped because the API asked it to
+ * @throws NyxError that says what stands in the way; nothing is then left running
+ */
+export async function startDaemon(config: DaemonConfig, log: Logger, exit: () => void): Promise<Daemon> {
+  const began = performance.now();
+  await makeDirectories(config);
+  const lock = await lockBaseDir(config.baseDir);
+  const events: WorkerEvents = {};
+  const workers = new Workers(config.baseDir, log, events);
+  try {
+    const parts = await assemble(config, log, workers, events);
+    const daemon = new Daemon(config, log, { workers, lock, parts });
+    await daemon.open(exit);
+    const startMs = Math.round(performance.now() - began);
+    log.info("nyxd is ready", { socket: config.socket, baseDir: config.baseDir, startMs });
+    return daemon;
+  } catch (e) {
+    workers.terminate();
+    lock[Symbol.dispose]();
+    throw e;
+  }
+}

@@ -1,0 +1,159 @@
+/** Makes the daemon's parts and connects them: stores, supervisor, workers and their events. */
+
+import type { DaemonConfig } from "./config.ts";
+import { EventBus } from "./events/bus.ts";
+import { findInit, hostname } from "./host_files.ts";
+import { ImageStore } from "./images/store.ts";
+import type { Logger } from "./log/logger.ts";
+import { RecordStore } from "./persist/store.ts";
+import { parsePlatform } from "./spec/platform.ts";
+import type { ContainerDefaults, Stages, SupervisorDeps } from "./supervisor/deps.ts";
+import { networkIds, readopt } from "./supervisor/recover.ts";
+import { Supervisor } from "./supervisor/supervisor.ts";
+import { Volumes } from "./volumes/volumes.ts";
+import type { WorkerEvents, Workers } from "./workers.ts";
+import type { HostFacts } from "../workers/protocol.ts";
+
+/** The daemon's parts, connected. */
+export interface Parts {
+  deps: SupervisorDeps;
+  supervisor: Supervisor;
+  images: ImageStore;
+  volumes: Volumes;
+  events: EventBus;
+  host: HostFacts;
+  crunVersion: string;
+  /** What an operator should know, as sentences. */
+  warnings: string[];
+}
+
+const LOG_DEFAULTS: ContainerDefaults["log"] = {
+  driver: "json",
+  maxSizeBytes: 10 * 1024 * 1024,
+  maxFile: 5,
+  maxAgeMs: 0,
+  compress: false,
+  mode: "block",
+};
+
+/** Starts the workers that every container's life uses, and reads what the host offers. */
+async function startStages(config: DaemonConfig, workers: Workers): Promise<{ stages: Stages; host: HostFacts }> {
+  const stages = {
+    rootfs: workers.rootfs(),
+    bundle: workers.bundle(),
+    network: workers.network(),
+    streams: workers.streams(),
+  };
+  await Promise.all(Object.values(stages).map((w) => w.ready));
+  const host = await stages.rootfs.call("hostFacts", {});
+  for (const dir of ["run", "overlay"]) await stages.rootfs.call("shareDir", { path: `${config.baseDir}/${dir}` });
+  return { stages, host };
+}
+
+function imageStore(
+  config: DaemonConfig,
+  shared: { log: Logger; workers: Workers; stages: Stages; events: EventBus; supervisor: () => Supervisor },
+): ImageStore {
+  const { log, workers, stages, events, supervisor } = shared;
+  const insecure = new Set(config.insecureRegistries);
+  return new ImageStore({
+    baseDir: config.baseDir,
+    pull: () => workers.pull(),
+    extract: () => workers.extract(),
+    rootfs: stages.rootfs,
+    log: log.with({ part: "images" }),
+    ...(config.pullPlatform === undefined ? {} : { platform: parsePlatform(config.pullPlatform) }),
+    insecureRegistry: (registry) => insecure.has(registry),
+    usedBy: (imageId) => supervisor().usersOfImage(imageId).map((c) => c.name),
+    usedLayers: () => supervisor().all.flatMap((c) => c.record.image.layers),
+    emit: (e) => events.emit(e.type, e.action, e.id, e.attributes),
+  });
+}
+
+/** Makes and connects everything; containers of an earlier run are known, but not taken in yet. */
+export async function assemble(
+  config: DaemonConfig,
+  log: Logger,
+  workers: Workers,
+  workerEvents: WorkerEvents,
+): Promise<Parts> {
+  const { baseDir } = config;
+  const store = new RecordStore(baseDir, log);
+  const events = new EventBus(`${baseDir}/supervisor/events.ndjson`);
+  await store.prepare();
+  const [{ stages, host }, records, initPath, name] = await Promise.all([
+    startStages(config, workers),
+    store.load(),
+    findInit(config.initPath),
+    hostname(),
+    events.load(),
+  ]);
+  const images = imageStore(config, { log, workers, stages, events, supervisor: () => supervisor });
+  const volumes = new Volumes({
+    baseDir,
+    rootfs: stages.rootfs,
+    usersOf: (volume) => supervisor.usersOfVolume(volume).map((c) => c.name),
+    runningUsersOf: (volume) => supervisor.usersOfVolume(volume).filter((c) => c.live).map((c) => c.name),
+  });
+  const deps: SupervisorDeps = {
+    baseDir,
+    stages,
+    images,
+    volumes,
+    store,
+    events,
+    log,
+    host,
+    defaults: {
+      network: config.network,
+      gateway: config.gateway,
+      log: LOG_DEFAULTS,
+      stopTimeoutS: 10,
+      ...(initPath === undefined ? {} : { initPath }),
+      hostname: name,
+      cgroupParent: config.cgroupParent,
+    },
+  };
+  const supervisor = new Supervisor(deps);
+  for (const record of records) supervisor.admit(record);
+  workerEvents.streams = (event) => supervisor.onStreams(event);
+  const initNetwork = () => stages.network.call("init", networkInit(config, supervisor));
+  const initStreams = () =>
+    stages.streams.call("init", {
+      baseDir,
+      crunPath: config.crun,
+      crunRoot: `${baseDir}/run/crun`,
+      cgroup: host.cgroup,
+      logDefaults: LOG_DEFAULTS,
+    });
+  const [network, streams] = await Promise.all([initNetwork(), initStreams(), images.open()]);
+  workerEvents.respawned = (worker) => {
+    const again = worker === "network"
+      ? initNetwork()
+      : worker === "streams"
+      ? initStreams().then(() => readopt(supervisor, deps))
+      : undefined;
+    again?.catch((error) => log.error("A worker could not be set up again", { worker, error }));
+  };
+  return {
+    deps,
+    supervisor,
+    images,
+    volumes,
+    events,
+    host,
+    crunVersion: streams.crunVersion,
+    warnings: network.warnings,
+  };
+}
+
+function networkInit(config: DaemonConfig, supervisor: Supervisor) {
+  const { network: name, bridge, subnet, gateway } = config;
+  return {
+    baseDir: config.baseDir,
+    networks: [{ name, driver: "bridge" as const, bridge, subnet, gateway }],
+    ...networkIds(supervisor.all.map((c) => c.record)),
+    poolSize: config.netnsPool,
+    defaultPublishIp: config.defaultPublishIp,
+  };
+}

@@ -1,0 +1,212 @@
+/** A real nyxd for a test: own base directory, bridge, subnet, cgroup and socket, under the real permission flags. */
+
+import { nyxdPermissions } from "../../daemon/permissions.ts";
+import { NyxClient } from "../../mod.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+/** Options of {@linkcode startNyxd}. */
+export interface NyxdOptions {
+  /** More flags of nyxd. */
+  args?: string[];
+  /** Base directory to use again; the caller removes it. */
+  baseDir?: string;
+  /** Number that names bridge, subnet and cgroup; give it again to start anew on the same base directory. */
+  slot?: number;
+  /** Directory in which the base directory is made; default /tmp. */
+  parentDir?: string;
+  env?: Record<string, string>;
+  logLevel?: string;
+}
+
+/** What a `nyx` command did. */
+export interface CliResult {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** A running nyxd. */
+export interface Nyxd extends AsyncDisposable {
+  readonly client: NyxClient;
+  readonly baseDir: string;
+  readonly socket: string;
+  readonly bridge: string;
+  /** First three numbers of its subnet, such as `10.207.33`. */
+  readonly prefix: string;
+  readonly slot: number;
+  readonly pid: number;
+  /** Lines of its log so far. */
+  readonly log: string[];
+  /** Runs the CLI against it. */
+  nyx(args: string[], options?: { stdin?: string | Uint8Array; env?: Record<string, string> }): Promise<CliResult>;
+  /** Sends a signal and waits until it is gone. */
+  stop(signal?: Deno.Signal): Promise<number>;
+}
+
+function freeSlot(): number {
+  const taken = new Set<number>();
+  for (const { name } of Deno.readDirSync("/sys/class/net")) {
+    const match = /^nyxt(\d+)$/.exec(name);
+    if (match?.[1] !== undefined) taken.add(Number(match[1]));
+  }
+  while (true) {
+    const slot = Math.floor(Math.random() * 10_000);
+    if (!taken.has(slot)) return slot;
+  }
+}
+
+/** Command line that runs nyxd from source under its real permissions. */
+export function nyxdCommand(paths: { baseDir: string; socket: string }, args: string[]): string[] {
+  const flags = nyxdPermissions({ ...paths, crun: "/usr/bin/crun", sourceDir: ROOT.replace(/\/$/, "") }).map((f) =>
+    f.flag
+  );
+  return [
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--cached-only",
+    "--no-check",
+    `--config=${ROOT}deno.json`,
+    ...flags,
+    `${ROOT}daemon/main.ts`,
+    `--base-dir=${paths.baseDir}`,
+    `--socket=${paths.socket}`,
+    ...args,
+  ];
+}
+
+async function collectLines(stream: ReadableStream<Uint8Array>, into: string[]): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    into.push(...lines);
+  }
+  if (rest !== "") into.push(rest);
+}
+
+async function runCli(
+  socket: string,
+  args: string[],
+  options: { stdin?: string | Uint8Array; env?: Record<string, string> },
+): Promise<CliResult> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--no-check",
+      "--cached-only",
+      `--config=${ROOT}deno.json`,
+      "-A",
+      `${ROOT}cli/main.ts`,
+      "--socket",
+      socket,
+      ...args,
+    ],
+    env: { NO_COLOR: "1", ...options.env },
+    stdin: options.stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (options.stdin !== undefined) {
+    const writer = child.stdin.getWriter();
+    const bytes = typeof options.stdin === "string" ? new TextEncoder().encode(options.stdin) : options.stdin;
+    await writer.write(bytes).catch(() => {});
+    await writer.close().catch(() => {});
+  }
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** Waits until the daemon answers, or says why it does not. */
+async function untilReady(child: Deno.ChildProcess, client: NyxClient, log: string[]): Promise<void> {
+  let ended: number | undefined;
+  void child.status.then((s) => ended = s.code);
+  for (let i = 0; i < 1000; i++) {
+    if (ended !== undefined) throw new Error(`nyxd ended with code ${ended}:\n${log.join("\n")}`);
+    try {
+      await client.system.ping();
+      return;
+    } catch {
+      await new Promise((r) => setTimeout(r, 10));
+    }
+  }
+  throw new Error(`nyxd did not answer within 10 s:\n${log.join("\n")}`);
+}
+
+/**
+ * Starts nyxd and waits until it answers. Disposing it removes all containers, stops it and deletes its base directory,
+ * unless that was given.
+ */
+export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
+  if (Deno.uid() !== 0) throw new Error("This test needs root: it starts containers");
+  const slot = options.slot ?? freeSlot();
+  const own = options.baseDir === undefined;
+  const baseDir = options.baseDir ??
+    Deno.makeTempDirSync({
+      prefix: "nyx-e2e-",
+      ...(options.parentDir === undefined ? {} : { dir: options.parentDir }),
+    });
+  const socket = `${baseDir}/api/nyxd.sock`;
+  const prefix = `10.${200 + Math.floor(slot / 200) % 50}.${slot % 200}`;
+  const args = [
+    `--bridge=nyxt${slot}`,
+    `--subnet=${prefix}.0/24`,
+    `--cgroup-parent=/nyx-t${slot}`,
+    `--log-level=${options.logLevel ?? "debug"}`,
+    ...(options.args ?? []),
+  ];
+  const log: string[] = [];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: nyxdCommand({ baseDir, socket }, args),
+    env: { NO_COLOR: "1", ...options.env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const drained = Promise.all([collectLines(child.stderr, log), collectLines(child.stdout, log)]);
+  const client = new NyxClient({ socketPath: socket });
+  try {
+    await untilReady(child, client, log);
+  } catch (e) {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+    await drained;
+    if (own) await Deno.remove(baseDir, { recursive: true }).catch(() => {});
+    throw e;
+  }
+  let gone: number | undefined;
+  const stop = async (signal: Deno.Signal = "SIGTERM"): Promise<number> => {
+    if (gone !== undefined) return gone;
+    client.close();
+    child.kill(signal);
+    gone = (await child.status).code;
+    await drained;
+    return gone;
+  };
+  return {
+    client,
+    baseDir,
+    socket,
+    bridge: `nyxt${slot}`,
+    prefix,
+    slot,
+    pid: child.pid,
+    log,
+    nyx: (cliArgs, cliOptions = {}) => runCli(socket, cliArgs, cliOptions),
+    stop,
+    [Symbol.asyncDispose]: async () => {
+      if (gone === undefined) {
+        const all = await client.containers.list({ all: true });
+        await Promise.all(all.map((c) => client.containers.remove(c.id, { force: true, volumes: true })));
+        await stop();
+      }
+      if (own) await Deno.remove(baseDir, { recursive: true });
+    },
+  };
+}
