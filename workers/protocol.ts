@@ -552,6 +552,8 @@ export type StreamsStage = {
       result: { lines: number; corrupt: number };
       progress: never;
     };
+    /** Removes a container's log with its rotated parts. Idempotent. */
+    removeLog: { request: { id: string }; result: void; progress: never };
     /** Containers crun knows, with pid and status. */
     list: { request: Record<string, never>; result: { id: string; pid: number; status: string }[]; progress: never };
     /** Waits until all log writers have flushed, and lets go of everything without touching containers. */

@@ -1,0 +1,130 @@
+/** The container's cgroup: where it is, who is in it, and whether the kernel killed for memory in it (cgroup-v1, -v2 docs). */
+
+import { AT_FDCWD, O } from "../../ffi/file.ts";
+import { EPOLL } from "../../ffi/poll.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { tryReadText } from "./monitor.ts";
+import type { StreamsContext } from "./context.ts";
+
+const ROOT = "/sys/fs/cgroup";
+
+/** Paths of a process's cgroups by controller; the v2 one under the name "". */
+export function parseProcCgroup(content: string): Map<string, string> {
+  const paths = new Map<string, string>();
+  for (const line of content.split("\n")) {
+    const m = /^\d+:([^:]*):(.*)$/.exec(line);
+    if (m === null) continue;
+    for (const controller of (m[1] ?? "").split(",")) paths.set(controller, m[2] ?? "/");
+  }
+  return paths;
+}
+
+/** Directory of a process's cgroup for memory and membership; undefined when the process is gone or is in the root. */
+export function cgroupDir(pid: number, layout: StreamsContext["cgroup"]): string | undefined {
+  const content = tryReadText(`/proc/${pid}/cgroup`);
+  if (content === undefined) return undefined;
+  const paths = parseProcCgroup(content);
+  const path = layout === "v2" ? paths.get("") : paths.get("memory") ?? paths.get("pids");
+  if (path === undefined || path === "/") return undefined;
+  if (layout === "v2") return ROOT + path;
+  return `${ROOT}/${paths.has("memory") ? "memory" : "pids"}${path}`;
+}
+
+/** Value of a key in a flat-keyed cgroup file. */
+export function flatValue(content: string | undefined, key: string): number | undefined {
+  const m = new RegExp(`^${key} (\\d+)$`, "m").exec(content ?? "");
+  return m === null ? undefined : Number(m[1]);
+}
+
+/** Pids in a cgroup and those below it. */
+export function cgroupPids(dir: string): number[] {
+  const pids: number[] = [];
+  for (const line of (tryReadText(`${dir}/cgroup.procs`) ?? "").split("\n")) if (line !== "") pids.push(Number(line));
+  try {
+    for (const entry of Deno.readDirSync(dir)) if (entry.isDirectory) pids.push(...cgroupPids(`${dir}/${entry.name}`));
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
+  }
+  return pids;
+}
+
+/** Watches one cgroup for kills by the out-of-memory killer. */
+export interface OomWatch {
+  /** Whether a kill has happened; also right after the cgroup is gone. */
+  seen(): boolean;
+  /** Ends the watch. */
+  close(): void;
+}
+
+const NO_WATCH: OomWatch = { seen: () => false, close: () => {} };
+
+/**
+ * Starts a watch; `onOom` is called once. A cgroup without a memory controller, or one that is already gone, is never seen
+ * to run out of memory.
+ */
+export function watchOom(context: StreamsContext, dir: string | undefined, onOom: () => void): OomWatch {
+  if (dir === undefined) return NO_WATCH;
+  try {
+    return context.cgroup === "v2" ? watchEvents(context, dir, onOom) : watchControl(context, dir, onOom);
+  } catch (e) {
+    if (e instanceof Deno.errors.NotFound || isErrno(e, "ENOENT", "ENODEV", "EINVAL")) return NO_WATCH;
+    throw e;
+  }
+}
+
+/** v2: memory.events is modified whenever one of its counters changes. */
+function watchEvents(context: StreamsContext, dir: string, onOom: () => void): OomWatch {
+  const path = `${dir}/memory.events`;
+  let seen = false;
+  const look = () => {
+    if (seen || (flatValue(tryReadText(path), "oom_kill") ?? 0) === 0) return;
+    seen = true;
+    onOom();
+  };
+  const stop = context.watcher.watchFile(path, look);
+  look();
+  return { seen: () => (look(), seen), close: stop };
+}
+
+/**
+ * v1: an eventfd counts each time the group runs out of memory, and once when the group is removed. So a removed group that
+ * counted twice ran out of memory before.
+ */
+function watchControl(context: StreamsContext, dir: string, onOom: () => void): OomWatch {
+  const { files, poll, loop } = context;
+  const path = `${dir}/memory.oom_control`;
+  let count = 0;
+  let seen = false;
+  const controlFd = files.openat(AT_FDCWD, path, O.RDONLY | O.CLOEXEC);
+  const eventFd = poll.eventfd(0);
+  try {
+    Deno.writeTextFileSync(`${dir}/cgroup.event_control`, `${eventFd} ${controlFd}`, { create: false });
+  } catch (e) {
+    files.close(eventFd);
+    throw e;
+  } finally {
+    files.close(controlFd);
+  }
+  const look = () => {
+    count += poll.eventfdTake(eventFd);
+    if (seen) return;
+    const kills = flatValue(tryReadText(path), "oom_kill");
+    seen = kills === undefined ? count >= 2 : kills > 0 || count > 0;
+    if (seen) onOom();
+  };
+  const token = loop.add(eventFd, EPOLL.IN, look);
+  look();
+  let open = true;
+  return {
+    seen: () => {
+      if (open) look();
+      return seen;
+    },
+    close: () => {
+      if (!open) return;
+      open = false;
+      loop.remove(token);
+      files.close(eventFd);
+    },
+  };
+}

@@ -1,0 +1,478 @@
+/** One container under its monitor: launch, adoption, exit. The state on disk is described in monitor.ts. */
+
+import { AT_FDCWD, O } from "../../ffi/file.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { EPOLL } from "../../ffi/poll.ts";
+import { NyxError } from "../../daemon/spec/errors.ts";
+import type { LogOptions } from "../../daemon/spec/container.ts";
+import type { ExitStatus } from "../protocol.ts";
+import { cgroupDir, type OomWatch, watchOom } from "./cgroup.ts";
+import type { StreamsContext } from "./context.ts";
+import { lastCrunMessage, launchFailureCode } from "./crun.ts";
+import { InputPipe } from "./input.ts";
+import { LogFile, logPath, type LogPolicy, resolvePolicy } from "./log_file.ts";
+import { createMonitorDir, monitorScript, type MonitorShape, parseExitFile, tryReadText } from "./monitor.ts";
+import { type LogSink, Output } from "./output.ts";
+import { formatTimeNs } from "./record.ts";
+import { IntentFile, settleIntent } from "./staging.ts";
+import { spawnSession } from "./spawn.ts";
+import { type ConsoleSocket, holdTerminal, listenConsole, reclaimTerminal, writeLine } from "./terminal.ts";
+
+/** What a container is launched or adopted with. */
+export interface ContainerSpec {
+  id: string;
+  bundleDir: string;
+  tty: boolean;
+  stdin: boolean;
+  log: LogOptions;
+  consoleSize?: { rows: number; cols: number };
+}
+
+/** What is known of a running container. */
+export interface RunningInfo {
+  pid: number;
+  startedAt: string;
+  cgroup?: string;
+}
+
+const UNKNOWN_EXIT_CODE = 255;
+/** How long a monitor that an earlier nyxd had just started may take to get crun going. */
+const LAUNCH_GRACE_MS = 10_000;
+
+/** Directory of a container's monitor. */
+export function monitorDir(baseDir: string, id: string): string {
+  return `${baseDir}/run/monitor/${id}`;
+}
+
+/** A container whose monitor this worker looks after. */
+export class Container {
+  readonly id: string;
+  readonly dir: string;
+  readonly output: Output;
+  readonly policy: LogPolicy;
+  input: InputPipe | undefined;
+  #masterFd = -1;
+  #info: RunningInfo | undefined;
+  #exit: ExitStatus | undefined;
+  readonly #context: StreamsContext;
+  readonly #spec: ContainerSpec;
+  readonly #shape: MonitorShape;
+  readonly #started = Promise.withResolvers<RunningInfo>();
+  readonly #ended = Promise.withResolvers<ExitStatus>();
+  #console: ConsoleSocket | undefined;
+  #stopWatch: (() => void) | undefined;
+  #oom: OomWatch | undefined;
+  #pidFd = -1;
+  #pidToken: number | undefined;
+  #ackFd = -1;
+  #ackToken: number | undefined;
+  #starting = false;
+  #completing = false;
+  #closed = false;
+
+  private constructor(context: StreamsContext, spec: ContainerSpec, fresh: boolean) {
+    this.#context = context;
+    this.#spec = spec;
+    this.id = spec.id;
+    this.dir = monitorDir(context.baseDir, spec.id);
+    this.policy = resolvePolicy(spec.log, context.logDefaults);
+    this.#shape = { tty: spec.tty, stdin: spec.stdin, staged: this.policy.driver !== "none" };
+    this.#started.promise.catch(() => {});
+    this.#ended.promise.catch(() => {});
+    if (fresh) createMonitorDir(context.files, this.dir, this.#shape);
+    this.output = new Output(context, this.id, this.policy, this.#openSink());
+  }
+
+  /** Running, or what became of it. */
+  get exit(): ExitStatus | undefined {
+    return this.#exit;
+  }
+
+  /** Pid and start; undefined until it runs. */
+  get info(): RunningInfo | undefined {
+    return this.#info;
+  }
+
+  /** Settles when it runs; rejects when crun could not start it. */
+  get started(): Promise<RunningInfo> {
+    return this.#started.promise;
+  }
+
+  /** Settles when its exit is known and its output was read to the end; rejects when it never ran. */
+  get ended(): Promise<ExitStatus> {
+    return this.#ended.promise;
+  }
+
+  /** Makes a monitor and starts it. The directory must not exist. Watch {@linkcode started}. */
+  static launch(context: StreamsContext, spec: ContainerSpec): Container {
+    const container = new Container(context, spec, true);
+    try {
+      container.#spawn();
+    } catch (e) {
+      container.close();
+      throw e;
+    }
+    return container;
+  }
+
+  /** Takes over the monitor in an existing directory; undefined when it and its container are gone without a trace. */
+  static async adopt(context: StreamsContext, spec: ContainerSpec): Promise<Container | undefined> {
+    const container = new Container(context, spec, false);
+    try {
+      if (!(await container.#resume())) {
+        container.close();
+        return undefined;
+      }
+    } catch (e) {
+      container.close();
+      throw e;
+    }
+    return container;
+  }
+
+  /** Sends a signal to the init process. */
+  signal(signal: number): void {
+    try {
+      if (this.#pidFd < 0 || this.#exit !== undefined) throw this.#notRunning("send a signal to");
+      this.#context.process.pidfdSendSignal(this.#pidFd, signal);
+    } catch (e) {
+      if (isErrno(e, "ESRCH")) throw this.#notRunning("send a signal to");
+      throw e;
+    }
+  }
+
+  /** Sets the terminal's size. */
+  resize(rows: number, cols: number): void {
+    if (this.#masterFd < 0) {
+      throw new NyxError("failed_precondition", `Could not resize ${JSON.stringify(this.id)}: it has no terminal`);
+    }
+    this.#context.tty.setWindowSize(this.#masterFd, { rows, cols });
+  }
+
+  /** Ends standard input: a pipe gets end of file, a terminal an end-of-file character. */
+  async closeInput(): Promise<void> {
+    const input = this.input;
+    if (input === undefined) return;
+    await input.settled();
+    if (this.#shape.tty) {
+      await input.write(new Uint8Array([4])).catch(() => {});
+      return;
+    }
+    this.input = undefined;
+    writeLine(this.#context, `${this.dir}/inctl`);
+    input.close();
+  }
+
+  /** Lets go of all descriptors; monitor and container stay. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopWatch?.();
+    this.#console?.close();
+    this.#oom?.close();
+    this.input?.close();
+    this.output.close();
+    const { files, loop } = this.#context;
+    for (const token of [this.#pidToken, this.#ackToken]) if (token !== undefined) loop.remove(token);
+    for (const fd of [this.#pidFd, this.#ackFd, this.#masterFd]) if (fd >= 0) files.close(fd);
+    this.#pidFd = this.#ackFd = this.#masterFd = -1;
+    const stopped = new NyxError("unavailable", `Container ${this.id} is no longer watched`, { retryable: true });
+    this.#started.reject(stopped);
+    this.#ended.reject(stopped);
+  }
+
+  #openSink(): LogSink | undefined {
+    if (!this.#shape.staged) return undefined;
+    const { files, process, scratch, baseDir } = this.#context;
+    const intent = new IntentFile(files, `${this.dir}/intent`);
+    try {
+      const undoTo = settleIntent(files, process, scratch, this.dir, intent);
+      const report = (e: unknown) => this.#context.report(e, this.id);
+      const file = new LogFile(files, logPath(baseDir, this.id), this.policy, report, undoTo);
+      intent.clear();
+      return { file, intent };
+    } catch (e) {
+      intent.close();
+      throw e;
+    }
+  }
+
+  #spawn(): void {
+    const { crun } = this.#context;
+    const { id, bundleDir, tty } = this.#spec;
+    this.#watch();
+    const command = ["run", `--bundle=${bundleDir}`, `--pid-file=${this.dir}/pid`];
+    if (tty) {
+      this.#console = listenConsole(this.#context, id);
+      command.push(`--console-socket=${this.#console.path}`);
+    }
+    const argv = crun.argv([...command, id], `${this.dir}/crun.log`);
+    const child = spawnSession(monitorScript(this.#shape), argv, this.dir);
+    child.unref();
+    void child.status.then(() => this.#onMonitorGone());
+  }
+
+  #watch(): void {
+    this.#stopWatch = this.#context.watcher.watchDirectory(this.dir, (name) => {
+      if (name === "pid") this.#onPid();
+      else if (name === "exit") this.#onExit();
+    });
+  }
+
+  /** Adoption: from what is in the directory to the same state as after a launch. False: nothing is left. */
+  async #resume(): Promise<boolean> {
+    this.#watch();
+    const alive = this.#openAck();
+    const hasPid = this.#readPid() !== undefined;
+    const hasExit = this.#readExit() !== undefined;
+    if (hasExit && !hasPid) {
+      this.#onExit();
+      return true;
+    }
+    if (hasPid) {
+      const running = alive || this.#initAlive();
+      if (!running && !hasExit) return false;
+      await this.#begin();
+      if (hasExit) this.#onExit();
+      else if (!alive) this.#onMonitorGone();
+      return true;
+    }
+    if (!alive) return false;
+    // The monitor was started a moment before nyxd died: crun is still at work.
+    const timer = setTimeout(() => {
+      this.#started.reject(new NyxError("deadline_exceeded", `crun did not start ${this.id} in ${LAUNCH_GRACE_MS} ms`));
+    }, LAUNCH_GRACE_MS);
+    try {
+      await this.#started.promise;
+    } catch {
+      return this.#exit !== undefined;
+    } finally {
+      clearTimeout(timer);
+    }
+    return true;
+  }
+
+  #readPid(): number | undefined {
+    const pid = Number(tryReadText(`${this.dir}/pid`)?.trim() || "NaN");
+    return Number.isInteger(pid) && pid > 0 ? pid : undefined;
+  }
+
+  #readExit(): number | undefined {
+    return parseExitFile(tryReadText(`${this.dir}/exit`) ?? "");
+  }
+
+  /** Whether crun still knows the container and its init process is the one that crun started. */
+  #initAlive(): boolean {
+    const pid = this.#readPid();
+    if (pid === undefined || !this.#context.crun.knows(this.id)) return false;
+    try {
+      const status = JSON.parse(tryReadText(`${this.#context.crun.root}/${this.id}/status`) ?? "{}");
+      const startTime = Number((status as Record<string, unknown>)["process-start-time"]);
+      const stat = tryReadText(`/proc/${pid}/stat`);
+      const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return fields !== undefined && fields[0] !== "Z" && (Number.isNaN(startTime) || Number(fields[19]) === startTime);
+    } catch {
+      return false;
+    }
+  }
+
+  #onPid(): void {
+    if (this.#info !== undefined || this.#starting) return;
+    this.#starting = true;
+    this.#begin().catch((e: unknown) => this.#started.reject(e as Error));
+  }
+
+  /** The process exists: opens everything that belongs to it. */
+  async #begin(): Promise<void> {
+    const pid = this.#readPid();
+    if (pid === undefined || this.#info !== undefined) return;
+    this.#starting = true;
+    const { files, process } = this.#context;
+    try {
+      this.#pidFd = process.pidfdOpen(pid);
+    } catch (e) {
+      if (!isErrno(e, "ESRCH")) throw e;
+    }
+    if (this.#ackFd < 0) this.#openAck();
+    if (this.#shape.tty) await this.#openTerminal();
+    else this.#openFifos();
+    if (this.#closed) return;
+    const dir = cgroupDir(pid, this.#context.cgroup);
+    this.#oom = watchOom(this.#context, dir, () => this.#context.event({ kind: "oom", id: this.id }));
+    const startedAt = formatTimeNs(mtimeNs(files.statx(AT_FDCWD, `${this.dir}/pid`, 0).mtime));
+    this.#info = { pid, startedAt, ...(dir === undefined ? {} : { cgroup: dir }) };
+    this.#started.resolve(this.#info);
+    if (this.#readExit() !== undefined) this.#onExit();
+  }
+
+  #openFifos(): void {
+    const { files, loop } = this.#context;
+    const open = (name: string, flags: number) =>
+      files.openat(AT_FDCWD, `${this.dir}/${name}`, flags | O.NONBLOCK | O.CLOEXEC);
+    this.output.addSource(1, open("out", O.RDONLY), `${this.dir}/out.stage`);
+    this.output.addSource(2, open("err", O.RDONLY), `${this.dir}/err.stage`);
+    if (!this.#shape.stdin) return;
+    try {
+      // Nobody reads inctl once the input was closed: then it must not be opened again.
+      files.close(open("inctl", O.WRONLY));
+      this.input = new InputPipe(files, loop, open("in", O.WRONLY));
+    } catch (e) {
+      if (!isErrno(e, "ENXIO")) throw e;
+    }
+  }
+
+  async #openTerminal(): Promise<void> {
+    const { files, loop, tty } = this.#context;
+    if (this.#console === undefined) {
+      this.#masterFd = reclaimTerminal(this.#context, this.dir) ?? -1;
+      if (this.#masterFd < 0) return;
+    } else {
+      const gone = this.#ended.promise.then(() => -1, () => -1);
+      this.#masterFd = await Promise.race([this.#console.master, gone]);
+      this.#console.close();
+      if (this.#masterFd < 0 || this.#closed) return;
+      holdTerminal(this.#context, this.dir, this.#masterFd);
+      if (this.#spec.consoleSize !== undefined) tty.setWindowSize(this.#masterFd, this.#spec.consoleSize);
+    }
+    const duplicate = () => files.fcntl(this.#masterFd, DUPFD_CLOEXEC, 3);
+    this.output.addSource(1, duplicate(), `${this.dir}/out.stage`);
+    this.input = new InputPipe(files, loop, duplicate());
+  }
+
+  /** Opens the acknowledgement FIFO, which works exactly while the monitor lives, and watches it. */
+  #openAck(): boolean {
+    const { files, loop } = this.#context;
+    try {
+      this.#ackFd = files.openat(AT_FDCWD, `${this.dir}/ack`, O.WRONLY | O.NONBLOCK | O.CLOEXEC);
+    } catch (e) {
+      if (isErrno(e, "ENXIO", "ENOENT")) return false;
+      throw e;
+    }
+    // Without a reader a FIFO's write end reports ERR, whatever is asked for; room for more is not interesting.
+    this.#ackToken = loop.add(this.#ackFd, EPOLL.ET, (events) => {
+      if ((events & EPOLL.ERR) !== 0) this.#onMonitorGone();
+    });
+    return true;
+  }
+
+  /** The monitor ended although nobody acknowledged. Its container may go on. */
+  #onMonitorGone(): void {
+    if (this.#closed || this.#completing) return;
+    if (this.#readExit() !== undefined) {
+      this.#onExit();
+      return;
+    }
+    if (this.#info === undefined && !this.#starting && this.#readPid() === undefined) {
+      const message = lastCrunMessage(tryReadText(`${this.dir}/crun.log`)) ?? "its monitor ended before it ran";
+      this.#failLaunch(125, message);
+      return;
+    }
+    if (this.#ackToken !== undefined) this.#context.loop.modify(this.#ackToken, 0);
+    this.#context.log("warn", "A container's monitor was killed; its exit code will not be known", { id: this.id });
+    this.#whenInitEnds(() =>
+      this.#complete(UNKNOWN_EXIT_CODE, "The monitor of the container was killed, so its exit code is not known")
+    );
+  }
+
+  #whenInitEnds(then: () => void): void {
+    if (this.#pidFd < 0 || this.#pidToken !== undefined) {
+      if (this.#pidFd < 0) then();
+      return;
+    }
+    this.#pidToken = this.#context.loop.add(this.#pidFd, EPOLL.IN, () => {
+      if (this.#pidToken !== undefined) this.#context.loop.modify(this.#pidToken, 0);
+      then();
+    });
+  }
+
+  #onExit(): void {
+    const code = this.#readExit();
+    if (code === undefined || this.#completing) return;
+    if (this.#info === undefined) {
+      // #begin looks again when it is done.
+      if (this.#starting || this.#readPid() !== undefined) {
+        this.#onPid();
+        return;
+      }
+      const message = lastCrunMessage(tryReadText(`${this.dir}/crun.log`)) ?? `crun run ended with code ${code}`;
+      this.#failLaunch(launchFailureCode(message), message);
+      return;
+    }
+    // crun itself may have been killed while the container goes on.
+    if (this.#pidFd >= 0 && code === 137 && this.#stillRuns()) {
+      this.#context.log("warn", "crun was killed; its container goes on", { id: this.id });
+      this.#whenInitEnds(() => this.#complete(code, "crun was killed before its container ended"));
+      return;
+    }
+    this.#complete(code, undefined);
+  }
+
+  #stillRuns(): boolean {
+    const state = tryReadText(`/proc/${this.#info?.pid ?? 0}/stat`);
+    if (state === undefined || /\) [ZX] /.test(state)) return false;
+    try {
+      this.#context.process.pidfdSendSignal(this.#pidFd, 0);
+      return true;
+    } catch (e) {
+      if (isErrno(e, "ESRCH")) return false;
+      throw e;
+    }
+  }
+
+  #failLaunch(exitCode: number, message: string): void {
+    if (this.#completing) return;
+    this.#completing = true;
+    this.#exit = { code: exitCode, finishedAt: this.#finishedAt(), oomKilled: false, error: message };
+    const error = new NyxError("failed_precondition", `Could not start container ${this.id}: ${message}`, {
+      context: { id: this.id, exitCode, crun: message },
+    });
+    this.#started.reject(error);
+    this.#ended.reject(error);
+    this.output.close();
+  }
+
+  #complete(code: number, error: string | undefined): void {
+    if (this.#completing) return;
+    this.#completing = true;
+    this.input?.close();
+    this.input = undefined;
+    const finishedAt = this.#finishedAt();
+    void this.output.finish().catch((e: unknown) => this.#context.report(e, this.id)).then(() => {
+      const oomKilled = this.#oom?.seen() ?? false;
+      const failure = error === undefined ? this.#execFailure(code) : { code, error };
+      this.#exit = { finishedAt, oomKilled, ...failure };
+      this.#oom?.close();
+      this.#ended.resolve(this.#exit);
+      this.#context.event({ kind: "exit", id: this.id, exit: this.#exit });
+    });
+  }
+
+  /** The program may have failed to execute after crun had reported its pid: crun then writes its message to stderr, as JSON. */
+  #execFailure(code: number): { code: number; error?: string } {
+    if (code !== 1 && code !== 255) return { code };
+    const head = this.output.stderrHead;
+    const message = head.startsWith('{"msg":"exec container process')
+      ? lastCrunMessage(head.split("\n")[0])
+      : undefined;
+    return message === undefined ? { code } : { code: launchFailureCode(message), error: message };
+  }
+
+  #finishedAt(): string {
+    try {
+      return formatTimeNs(mtimeNs(this.#context.files.statx(AT_FDCWD, `${this.dir}/exit`, 0).mtime));
+    } catch (e) {
+      if (!isErrno(e, "ENOENT")) throw e;
+      return formatTimeNs(this.#context.process.realtimeNs());
+    }
+  }
+
+  #notRunning(action: string): NyxError {
+    return new NyxError("failed_precondition", `Could not ${action} container ${this.id}: it is not running`);
+  }
+}
+
+const DUPFD_CLOEXEC = 1030;
+
+function mtimeNs(time: { sec: number | bigint; nsec: number | bigint }): bigint {
+  return BigInt(time.sec) * 1_000_000_000n + BigInt(time.nsec);
+}

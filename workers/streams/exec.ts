@@ -1,0 +1,285 @@
+/** A process run inside a container by `crun exec`: stdio over pipes or a terminal, exit code, kill. Ends with nyxd. */
+
+import { isErrno } from "../../ffi/errno.ts";
+import { EPOLL } from "../../ffi/poll.ts";
+import { NyxError } from "../../daemon/spec/errors.ts";
+import type { ExitStatus } from "../protocol.ts";
+import type { Attachment } from "./attachment.ts";
+import type { StreamsContext } from "./context.ts";
+import { CRUN_ENV, lastCrunMessage, launchFailureCode } from "./crun.ts";
+import { InputPipe } from "./input.ts";
+import { removeFile, tryReadText } from "./monitor.ts";
+import { formatTimeNs, type StreamKind } from "./record.ts";
+import { processTree } from "./signals.ts";
+import { type ConsoleSocket, listenConsole } from "./terminal.ts";
+
+/** What to run, and where. */
+export interface ExecSpec {
+  id: string;
+  execId: string;
+  process: Record<string, unknown>;
+  tty: boolean;
+  stdin: boolean;
+  consoleSize?: { rows: number; cols: number };
+  detach: boolean;
+}
+
+/** How long output is read after the process has ended when something it left behind still holds the pipes. */
+const LINGER_MS = 100;
+/** Most of standard error that is held back until it is known whether crun or the process wrote it. */
+const HELD_STDERR = 8192;
+
+/** One exec under way. */
+export class Exec {
+  readonly execId: string;
+  readonly #context: StreamsContext;
+  readonly #spec: ExecSpec;
+  readonly #files: { process: string; pid: string; log: string };
+  readonly #attachment: Attachment | undefined;
+  readonly #running = Promise.withResolvers<number>();
+  #child: Deno.ChildProcess | undefined;
+  #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>> | undefined;
+  #terminal: { fd: number; token: number; input: InputPipe; ended: Promise<void>; pump: () => void } | undefined;
+  #pid = 0;
+  #heldStderr: Uint8Array[] | undefined = [];
+  #heldBytes = 0;
+
+  /**
+   * @param context kernel and loop
+   * @param spec what to run
+   * @param attachment where output goes; undefined discards it
+   */
+  constructor(context: StreamsContext, spec: ExecSpec, attachment: Attachment | undefined) {
+    this.#context = context;
+    this.#spec = spec;
+    this.execId = spec.execId;
+    this.#attachment = attachment;
+    const base = `${context.baseDir}/run/exec/${spec.execId}`;
+    this.#files = { process: `${base}.json`, pid: `${base}.pid`, log: `${base}.log` };
+    this.#running.promise.catch(() => {});
+  }
+
+  /** Settles with the pid once the process runs; rejects when it never does. */
+  get running(): Promise<number> {
+    return this.#running.promise;
+  }
+
+  /** Called by the watcher of run/exec when crun has written the pid file. */
+  onPidFile(): void {
+    const pid = Number(tryReadText(this.#files.pid)?.trim() || "NaN");
+    if (!(pid > 0) || this.#pid > 0) return;
+    this.#pid = pid;
+    this.#releaseStderr();
+    this.#running.resolve(pid);
+  }
+
+  /** Runs to the end, or for a detached process until it runs. Failures to start are an ExitStatus with `error`. */
+  async run(): Promise<{ pid: number; exit?: ExitStatus }> {
+    let consoleSocket: ConsoleSocket | undefined;
+    try {
+      Deno.writeTextFileSync(this.#files.process, JSON.stringify(this.#spec.process), { mode: 0o600, createNew: true });
+      if (this.#spec.tty) consoleSocket = listenConsole(this.#context, this.execId);
+      const child = this.#spawn(consoleSocket);
+      this.#child = child;
+      const output = consoleSocket === undefined ? this.#readPipes(child) : this.#readTerminal(consoleSocket, child);
+      const status = await child.status;
+      // The pid file's event may still be on its way.
+      this.onPidFile();
+      await output;
+      return this.#result(status.code);
+    } finally {
+      consoleSocket?.close();
+      this.#closeTerminal();
+      this.#attachment?.end();
+      this.#running.reject(new NyxError("failed_precondition", `Exec ${this.execId} did not start`));
+      for (const path of Object.values(this.#files)) removeFile(this.#context.files, path);
+    }
+  }
+
+  /** Writes standard input. */
+  async write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (this.#spec.tty) {
+      await this.#running.promise;
+      await this.#terminal?.input.write(bytes);
+      return;
+    }
+    try {
+      await this.#stdin?.write(bytes);
+    } catch (e) {
+      throw new NyxError(
+        "failed_precondition",
+        "Could not write to standard input: the process has ended or closed it",
+        {
+          cause: e,
+        },
+      );
+    }
+  }
+
+  /** Ends standard input. */
+  async closeInput(): Promise<void> {
+    if (this.#spec.tty) await this.write(new Uint8Array([4])).catch(() => {});
+    else await this.#stdin?.close().catch(() => {});
+  }
+
+  /** Sets the terminal's size. */
+  resize(rows: number, cols: number): void {
+    if (this.#terminal !== undefined) this.#context.tty.setWindowSize(this.#terminal.fd, { rows, cols });
+  }
+
+  /** Signals the process; `tree` also everything that it started. SIGKILL always means the tree. */
+  async kill(signal: number, tree: boolean): Promise<void> {
+    const pid = await this.#running.promise;
+    const { process } = this.#context;
+    for (const each of tree || signal === 9 ? processTree(pid) : [pid]) {
+      try {
+        process.kill(each, signal);
+      } catch (e) {
+        if (!isErrno(e, "ESRCH")) throw e;
+      }
+    }
+  }
+
+  #spawn(consoleSocket: ConsoleSocket | undefined): Deno.ChildProcess {
+    const { id, detach, stdin, tty } = this.#spec;
+    const command = ["exec", `--process=${this.#files.process}`, `--pid-file=${this.#files.pid}`];
+    if (consoleSocket !== undefined) command.push(`--console-socket=${consoleSocket.path}`);
+    if (detach) command.push("--detach");
+    const [path, ...args] = this.#context.crun.argv([...command, id], this.#files.log) as [string, ...string[]];
+    const piped = !tty && !detach && this.#attachment !== undefined;
+    const child = new Deno.Command(path, {
+      args,
+      clearEnv: true,
+      env: CRUN_ENV,
+      stdin: stdin && !tty && !detach ? "piped" : "null",
+      stdout: piped ? "piped" : "null",
+      stderr: piped ? "piped" : "null",
+    }).spawn();
+    if (stdin && !tty && !detach) this.#stdin = child.stdin.getWriter();
+    return child;
+  }
+
+  async #readPipes(child: Deno.ChildProcess): Promise<void> {
+    if (this.#attachment === undefined || this.#spec.detach) return;
+    const readers = [child.stdout.getReader(), child.stderr.getReader()];
+    const all = Promise.all([this.#copy(readers[0], 1), this.#copy(readers[1], 2)]);
+    await child.status;
+    let last = -1;
+    // Normally both pipes have ended by now. A process left in the background may hold them: then until it is quiet.
+    const quiet = async () => {
+      while (last !== this.#copied) {
+        last = this.#copied;
+        await new Promise((r) => setTimeout(r, LINGER_MS));
+      }
+    };
+    await Promise.race([all, quiet()]);
+    for (const r of readers) void r?.cancel().catch(() => {});
+  }
+
+  #copied = 0;
+
+  async #copy(reader: ReadableStreamDefaultReader<Uint8Array> | undefined, kind: StreamKind): Promise<void> {
+    try {
+      for (let chunk = await reader?.read(); chunk?.value !== undefined; chunk = await reader?.read()) {
+        this.#copied += chunk.value.byteLength;
+        this.#deliver(kind, chunk.value);
+        await this.#attachmentRoom();
+      }
+    } catch (e) {
+      if (!(e instanceof TypeError)) throw e;
+      // Cancelled after the process had ended.
+    }
+  }
+
+  #deliver(kind: StreamKind, bytes: Uint8Array): void {
+    if (kind === 2 && this.#heldStderr !== undefined) {
+      this.#heldStderr.push(bytes);
+      this.#heldBytes += bytes.byteLength;
+      if (this.#heldBytes > HELD_STDERR) this.#releaseStderr();
+      return;
+    }
+    this.#attachment?.push(kind, bytes);
+  }
+
+  #releaseStderr(): void {
+    const held = this.#heldStderr ?? [];
+    this.#heldStderr = undefined;
+    for (const bytes of held) this.#attachment?.push(2, bytes);
+  }
+
+  /** Waits while the client is behind: its output then stays in the pipe. */
+  async #attachmentRoom(): Promise<void> {
+    while (this.#attachment?.congested === true) {
+      this.#drained = Promise.withResolvers<void>();
+      await this.#drained.promise;
+    }
+  }
+
+  #drained: PromiseWithResolvers<void> | undefined;
+
+  /** The client has caught up: for the attachment's `onDrained`. */
+  resume(): void {
+    this.#drained?.resolve();
+    this.#drained = undefined;
+    if (this.#terminal !== undefined) this.#context.loop.modify(this.#terminal.token, EPOLL.IN);
+  }
+
+  async #readTerminal(socket: ConsoleSocket, child: Deno.ChildProcess): Promise<void> {
+    const { files, loop, tty } = this.#context;
+    const fd = await Promise.race([socket.master, child.status.then(() => -1)]);
+    socket.close();
+    if (fd < 0) return;
+    if (this.#spec.detach) {
+      files.close(fd);
+      return;
+    }
+    if (this.#spec.consoleSize !== undefined) tty.setWindowSize(fd, this.#spec.consoleSize);
+    const end = Promise.withResolvers<void>();
+    const pump = () => this.#pumpTerminal(end.resolve);
+    const input = new InputPipe(files, loop, files.fcntl(fd, DUPFD_CLOEXEC, 3));
+    this.#terminal = { fd, token: loop.add(fd, EPOLL.IN, pump), input, ended: end.promise, pump };
+    await child.status;
+    await Promise.race([end.promise, new Promise((r) => setTimeout(r, LINGER_MS))]);
+  }
+
+  #pumpTerminal(onEnd: () => void): void {
+    const terminal = this.#terminal;
+    if (terminal === undefined) return;
+    const { files, loop, scratch } = this.#context;
+    const buffer = scratch.bytes.subarray(0, 64 * 1024);
+    try {
+      const n = files.read(terminal.fd, buffer);
+      this.#attachment?.push(1, buffer.subarray(0, n));
+      if (this.#attachment?.congested === true) loop.modify(terminal.token, 0);
+      if (n > 0) return;
+    } catch (e) {
+      if (isErrno(e, "EAGAIN", "EINTR")) return;
+      if (!isErrno(e, "EIO")) throw e;
+    }
+    loop.modify(terminal.token, 0);
+    onEnd();
+  }
+
+  #closeTerminal(): void {
+    const terminal = this.#terminal;
+    if (terminal === undefined) return;
+    this.#terminal = undefined;
+    this.#context.loop.remove(terminal.token);
+    terminal.input.close();
+    this.#context.files.close(terminal.fd);
+  }
+
+  #result(code: number): { pid: number; exit?: ExitStatus } {
+    const finishedAt = formatTimeNs(this.#context.process.realtimeNs());
+    const message = code === 0 ? undefined : lastCrunMessage(tryReadText(this.#files.log));
+    if (message !== undefined) {
+      const exit = { code: launchFailureCode(message), finishedAt, oomKilled: false, error: message };
+      return { pid: 0, exit };
+    }
+    this.#releaseStderr();
+    if (this.#spec.detach) return { pid: this.#pid };
+    return { pid: this.#pid, exit: { code, finishedAt, oomKilled: false } };
+  }
+}
+
+const DUPFD_CLOEXEC = 1030;

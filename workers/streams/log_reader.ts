@@ -1,0 +1,322 @@
+/** Walks the files of one log: all of it or the last N lines, then follows the writer across rotations. */
+
+import { gunzipSync } from "node:zlib";
+import { AT_FDCWD, type FileKernel, O } from "../../ffi/file.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { listParts, type LogFile } from "./log_file.ts";
+import { parseRecord, RecordDecoder, type RecordFilter, type RecordFormat } from "./log_read.ts";
+
+const BLOCK = 256 * 1024;
+/** Longest run of decoding before other work of the worker gets its turn. */
+const SLICE_MS = 4;
+
+/** What to read and how. */
+export interface LogReadOptions {
+  id: string;
+  path: string;
+  filter: RecordFilter;
+  format: RecordFormat;
+  tail: number | undefined;
+  /** The writer, when the container runs and the reader is to follow. */
+  follow: LogFile | undefined;
+  signal: AbortSignal;
+  /** Takes a piece of output; resolves when there is room for more. */
+  send: (bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
+}
+
+/** Where to begin: file by number (the current one has the highest) and offset of a record. */
+interface Position {
+  number: number;
+  offset: number;
+}
+
+/** One open file of the log. */
+interface OpenPart {
+  number: number;
+  fd: number;
+}
+
+/** Reads one log to its end, or follows it until its writer closes. */
+export class LogReader {
+  readonly #files: FileKernel;
+  readonly #options: LogReadOptions;
+  readonly #decoder: RecordDecoder;
+  #buffer = new Uint8Array(BLOCK);
+  #length = 0;
+  #sliceEnd = 0;
+
+  /**
+   * @param files reads plain parts
+   * @param options what to read
+   */
+  constructor(files: FileKernel, options: LogReadOptions) {
+    this.#files = files;
+    this.#options = options;
+    this.#decoder = new RecordDecoder(options.id, options.filter, options.format);
+  }
+
+  /** Lines sent and lines that were no records. */
+  get counts(): { lines: number; corrupt: number } {
+    return { lines: this.#decoder.lines, corrupt: this.#decoder.corrupt };
+  }
+
+  /** Does it. Ends early, without an error, when the signal aborts. */
+  async run(): Promise<void> {
+    const { follow, path, tail } = this.#options;
+    let changed = Promise.withResolvers<void>();
+    const wake = () => changed.resolve();
+    const stop = follow?.listen(wake);
+    this.#options.signal.addEventListener("abort", wake);
+    try {
+      const current = follow?.number ?? (listParts(path).at(-1)?.number ?? 0) + 1;
+      const from = tail === undefined ? { number: 0, offset: 0 } : this.#tailStart(tail, current);
+      await this.#readParts(from, current);
+      let part = this.#openCurrent(current, from);
+      try {
+        while (part !== undefined) {
+          await this.#readToEnd(part.fd);
+          if (follow === undefined || this.#stopped) break;
+          if (follow.number > part.number) {
+            // The writer rotated: this file is whole once it has been read to its end again.
+            await this.#readToEnd(part.fd);
+            this.#files.close(part.fd);
+            part = await this.#nextPart(part.number + 1, follow);
+            continue;
+          }
+          if (follow.closed) break;
+          await this.#flush();
+          await changed.promise;
+          changed = Promise.withResolvers<void>();
+        }
+      } finally {
+        if (part !== undefined) this.#files.close(part.fd);
+      }
+      await this.#flush();
+    } finally {
+      stop?.();
+      this.#options.signal.removeEventListener("abort", wake);
+    }
+  }
+
+  get #stopped(): boolean {
+    return this.#options.signal.aborted || this.#decoder.past;
+  }
+
+  #openCurrent(number: number, from: Position): OpenPart | undefined {
+    const fd = this.#open(this.#options.path);
+    if (fd === undefined) return undefined;
+    if (from.number === number) this.#seek(fd, from.offset);
+    return { number, fd };
+  }
+
+  /** After a rotation: parts that were rotated again meanwhile, then the current file. */
+  async #nextPart(number: number, follow: LogFile): Promise<OpenPart | undefined> {
+    let next = number;
+    for (; next < follow.number; next++) {
+      await this.#readParts({ number: next, offset: 0 }, next + 1);
+    }
+    return this.#openCurrent(next, { number: -1, offset: 0 });
+  }
+
+  /** Reads the rotated parts from a position up to, without, number `end`. Missing ones have expired. */
+  async #readParts(from: Position, end: number): Promise<void> {
+    const since = this.#options.filter.since;
+    for (const part of listParts(this.#options.path)) {
+      if (part.number < from.number || part.number >= end || this.#stopped) continue;
+      if (part.compressed) {
+        await this.#readCompressed(part.path, part.number === from.number ? from.offset : 0);
+        continue;
+      }
+      const fd = this.#open(part.path);
+      if (fd === undefined) continue;
+      try {
+        // Nothing in a part is younger than its last write.
+        if (since !== undefined && Number(this.#files.fstat(fd).mtime.sec) * 1000 + 1000 < Date.parse(since)) continue;
+        if (part.number === from.number) this.#seek(fd, from.offset);
+        await this.#readToEnd(fd);
+      } finally {
+        this.#files.close(fd);
+      }
+    }
+  }
+
+  #open(path: string): number | undefined {
+    try {
+      return this.#files.openat(AT_FDCWD, path, O.RDONLY | O.NOFOLLOW | O.CLOEXEC);
+    } catch (e) {
+      if (isErrno(e, "ENOENT")) return undefined;
+      throw e;
+    }
+  }
+
+  #seek(fd: number, offset: number): void {
+    this.#files.lseek(fd, offset, 0);
+  }
+
+  async #readToEnd(fd: number): Promise<void> {
+    while (!this.#stopped) {
+      this.#makeRoom();
+      const n = this.#files.read(fd, this.#buffer.subarray(this.#length));
+      if (n === 0) return;
+      this.#length += n;
+      await this.#decodeBuffer();
+    }
+  }
+
+  async #readCompressed(path: string, skip: number): Promise<void> {
+    let left = skip;
+    using file = await Deno.open(path);
+    for await (const piece of file.readable.pipeThrough(new DecompressionStream("gzip"))) {
+      let bytes = piece;
+      if (left > 0) {
+        const n = Math.min(left, bytes.byteLength);
+        left -= n;
+        bytes = bytes.subarray(n);
+      }
+      for (let at = 0; at < bytes.byteLength && !this.#stopped;) {
+        this.#makeRoom();
+        const n = Math.min(bytes.byteLength - at, this.#buffer.length - this.#length);
+        this.#buffer.set(bytes.subarray(at, at + n), this.#length);
+        this.#length += n;
+        at += n;
+        await this.#decodeBuffer();
+      }
+      if (this.#stopped) return;
+    }
+  }
+
+  /** A record longer than the buffer can only be another program's, or corrupt; it is kept whole all the same, to 16 MiB. */
+  #makeRoom(): void {
+    if (this.#length < this.#buffer.length) return;
+    if (this.#buffer.length >= 16 * 1024 * 1024) {
+      this.#decoder.corrupt++;
+      this.#length = 0;
+      return;
+    }
+    const larger = new Uint8Array(this.#buffer.length * 2);
+    larger.set(this.#buffer);
+    this.#buffer = larger;
+  }
+
+  async #decodeBuffer(): Promise<void> {
+    let at = 0;
+    while (true) {
+      const next = this.#decoder.decode(this.#buffer, at, this.#length);
+      if (this.#decoder.full) await this.#options.send(this.#decoder.take());
+      if (next === at || this.#stopped) break;
+      at = next;
+      await this.#breathe();
+    }
+    this.#buffer.copyWithin(0, at, this.#length);
+    this.#length -= at;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#decoder.pending > 0) await this.#options.send(this.#decoder.take());
+  }
+
+  async #breathe(): Promise<void> {
+    const now = performance.now();
+    if (this.#sliceEnd === 0) this.#sliceEnd = now + SLICE_MS;
+    if (now < this.#sliceEnd) return;
+    await new Promise((r) => setTimeout(r, 0));
+    this.#sliceEnd = performance.now() + SLICE_MS;
+  }
+
+  /** Start of the last `tail` lines that pass the filters, looking backwards from the end block by block. */
+  #tailStart(tail: number, current: number): Position {
+    if (tail <= 0) return { number: current, offset: this.#sizeOf(this.#options.path) };
+    let left = tail;
+    const parts = [...listParts(this.#options.path).filter((p) => p.number < current).reverse()];
+    const all = [{ number: current, path: this.#options.path, compressed: false }, ...parts];
+    for (const part of all) {
+      // A compressed part cannot be read backwards: begin at its start, and let the decoder skip what is too much.
+      if (part.compressed) return this.#skipInCompressed(part.number, part.path, left);
+      const fd = this.#open(part.path);
+      if (fd === undefined) continue;
+      try {
+        const found = this.#scanBack(fd, left);
+        if (found.offset !== undefined) return { number: part.number, offset: found.offset };
+        left -= found.lines;
+      } finally {
+        this.#files.close(fd);
+      }
+    }
+    return { number: 0, offset: 0 };
+  }
+
+  #sizeOf(path: string): number {
+    const fd = this.#open(path);
+    if (fd === undefined) return 0;
+    try {
+      return this.#files.fstat(fd).size;
+    } finally {
+      this.#files.close(fd);
+    }
+  }
+
+  /** Offset in the unpacked part before its last `lines` lines. Parts are bounded by the size of a log file. */
+  #skipInCompressed(number: number, path: string, lines: number): Position {
+    const bytes = gunzipSync(Deno.readFileSync(path));
+    let left = lines;
+    let end = bytes.length;
+    while (end > 0) {
+      const start = bytes.lastIndexOf(0x0a, end - 2) + 1;
+      if (this.#counts(bytes.subarray(start, end - 1)) && left-- === 0) return { number, offset: end };
+      end = start;
+    }
+    return left <= 0 ? { number, offset: 0 } : { number: number - 1, offset: 0 };
+  }
+
+  /** Walks back over whole lines; `offset` is set once `lines` lines lie after it. */
+  #scanBack(fd: number, lines: number): { lines: number; offset?: number } {
+    let position = this.#files.fstat(fd).size;
+    let carry = new Uint8Array(0);
+    let seen = 0;
+    while (position > 0) {
+      const size = Math.min(BLOCK, position);
+      position -= size;
+      const block = new Uint8Array(size + carry.length);
+      this.#files.pread(fd, block.subarray(0, size), position);
+      block.set(carry, size);
+      let end = block.lastIndexOf(0x0a);
+      if (end < 0) {
+        carry = block;
+        continue;
+      }
+      // block[.., end] ends a line; what follows it is a record that is being written.
+      while (end >= 0) {
+        const start = end === 0 ? -1 : block.lastIndexOf(0x0a, end - 1);
+        if (start < 0 && position > 0) break;
+        if (this.#counts(block.subarray(start + 1, end)) && ++seen > lines) {
+          return { lines: seen - 1, offset: position + end + 1 };
+        }
+        end = start;
+      }
+      carry = block.slice(0, Math.max(0, end + 1));
+    }
+    return seen === lines ? { lines: seen, offset: 0 } : { lines: seen };
+  }
+
+  /** Whether a record ends a line that will be shown. */
+  #counts(record: Uint8Array): boolean {
+    const { stdout, stderr, since, until, grep } = this.#options.filter;
+    const all = stdout && stderr && since === undefined && until === undefined && grep === undefined;
+    if (all) return !endsPartial(record) && record[0] === 0x7b;
+    const parsed = parseRecord(record);
+    if (parsed === undefined || parsed.partial) return false;
+    if (parsed.kind === 1 ? !stdout : !stderr) return false;
+    if (since !== undefined && parsed.time < since) return false;
+    if (until !== undefined && parsed.time > until) return false;
+    return grep === undefined || new TextDecoder().decode(parsed.bytes).includes(grep);
+  }
+}
+
+const PARTIAL = new TextEncoder().encode(',"partial":true}');
+
+function endsPartial(record: Uint8Array): boolean {
+  const at = record.length - PARTIAL.length;
+  if (at < 0 || record[at] !== PARTIAL[0]) return false;
+  for (let i = 1; i < PARTIAL.length; i++) if (record[at + i] !== PARTIAL[i]) return false;
+  return true;
+}

@@ -1,0 +1,98 @@
+/** Entry of the streams worker (D07 launch, D11 logs): one epoll loop for all stdio, terminals and exits. */
+
+import { linuxFile } from "../../ffi/linux/file.ts";
+import { linuxMount } from "../../ffi/linux/mount.ts";
+import { linuxNamespace } from "../../ffi/linux/namespace.ts";
+import { linuxPoll } from "../../ffi/linux/poll.ts";
+import { linuxProcess } from "../../ffi/linux/process.ts";
+import { linuxTty } from "../../ffi/linux/tty.ts";
+import { NyxError, toErrorData } from "../../daemon/spec/errors.ts";
+import { emitter, type Handlers, serve } from "../serve.ts";
+import type { StreamsStage } from "../protocol.ts";
+import type { StreamsContext } from "./context.ts";
+import { Crun } from "./crun.ts";
+import { hideUnifiedHierarchy } from "./hybrid.ts";
+import { DEFAULT_LOG_POLICY } from "./log_file.ts";
+import { PollLoop } from "./loop.ts";
+import { Scratch } from "./staging.ts";
+import { ensureStreamDirs, Streams } from "./stage.ts";
+import { DirectoryWatcher } from "./watcher.ts";
+
+type Init = StreamsStage["ops"]["init"];
+type Ops = Omit<Handlers<StreamsStage>, "init">;
+
+const emit = emitter<StreamsStage>();
+let ready: Promise<Init["result"]> | undefined;
+let ops: Ops | undefined;
+
+async function init(request: Init["request"]): Promise<Init["result"]> {
+  const { baseDir, crunPath, crunRoot, cgroup, logDefaults } = request;
+  const files = linuxFile();
+  const poll = linuxPoll();
+  const process = linuxProcess();
+  ensureStreamDirs({ files, baseDir });
+  // Synchronous, before anything of this worker may have started a pool thread inside.
+  if (cgroup === "hybrid") {
+    const mount = linuxMount();
+    const namespace = linuxNamespace();
+    hideUnifiedHierarchy({
+      unshare: (flags) => namespace.unshare(flags),
+      mount: (...args) => mount.mount(...args),
+      umount2: (...args) => mount.umount2(...args),
+    });
+  }
+  const report = (e: unknown) => emit.log("error", "Error in the streams loop", { error: toErrorData(e) });
+  const loop = new PollLoop(poll, files, report);
+  const crun = new Crun(crunPath, crunRoot);
+  const context: StreamsContext = {
+    files,
+    poll,
+    process,
+    tty: linuxTty(),
+    loop,
+    scratch: new Scratch(files, process),
+    watcher: new DirectoryWatcher(poll, files, loop, report),
+    crun,
+    baseDir,
+    cgroup,
+    logDefaults: { ...DEFAULT_LOG_POLICY, ...logDefaults },
+    event: (event) => emit.event(event),
+    log: (level, msg, fields) => emit.log(level, msg, fields),
+    report: (e, id) => emit.log("error", "Could not handle a container's output", { id, error: toErrorData(e) }),
+  };
+  ops = new Streams(context).ops;
+  void loop.run().catch(report);
+  return { crunVersion: await crun.version() };
+}
+
+/** The operation once init has happened. */
+function after<K extends keyof Ops>(name: K): Ops[K] {
+  const run = (payload: never, ctx: never): unknown => {
+    if (ops === undefined) {
+      throw new NyxError("failed_precondition", `Could not run streams.${name}: the worker was not initialised`);
+    }
+    return (ops[name] as (payload: never, ctx: never) => unknown)(payload, ctx);
+  };
+  return run as Ops[K];
+}
+
+serve<StreamsStage>("streams", {
+  init: (request) => ready ??= init(request),
+  launch: after("launch"),
+  adopt: after("adopt"),
+  attach: after("attach"),
+  stdin: after("stdin"),
+  closeStdin: after("closeStdin"),
+  resize: after("resize"),
+  kill: after("kill"),
+  pause: after("pause"),
+  resume: after("resume"),
+  update: after("update"),
+  delete: after("delete"),
+  acknowledge: after("acknowledge"),
+  exec: after("exec"),
+  logs: after("logs"),
+  removeLog: after("removeLog"),
+  list: after("list"),
+  shutdown: after("shutdown"),
+});

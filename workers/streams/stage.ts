@@ -1,0 +1,419 @@
+/** Operations of the streams stage, over containers, execs and logs. */
+
+import { AT_FDCWD } from "../../ffi/file.ts";
+import { invalid, NyxError } from "../../daemon/spec/errors.ts";
+import type { Handlers, OpContext } from "../serve.ts";
+import type { StreamsStage } from "../protocol.ts";
+import { ByteSender } from "../channel.ts";
+import { Attachment } from "./attachment.ts";
+import { cgroupPids } from "./cgroup.ts";
+import { Container, type ContainerSpec, monitorDir } from "./container.ts";
+import type { StreamsContext } from "./context.ts";
+import { Exec } from "./exec.ts";
+import { logPath, removeLog } from "./log_file.ts";
+import { LogReader } from "./log_reader.ts";
+import { normaliseTime } from "./log_read.ts";
+import { parseExitFile, removeMonitorDir, SAFE_ID, tryReadText } from "./monitor.ts";
+import { parseSignal } from "./signals.ts";
+import { releaseTerminal, writeLine } from "./terminal.ts";
+import { ociResources } from "./update.ts";
+
+type Request<K extends keyof StreamsStage["ops"]> = StreamsStage["ops"][K]["request"];
+type Ops = Omit<Handlers<StreamsStage>, "init">;
+
+/** How long a killed container may take until its monitor has reported. */
+const DELETE_GRACE_MS = 10_000;
+const NEVER = new AbortController().signal;
+
+/** All containers and execs of this worker. */
+export class Streams {
+  readonly #context: StreamsContext;
+  readonly #containers = new Map<string, Container>();
+  readonly #execs = new Map<string, Exec>();
+  /** Attached before the container was launched. */
+  readonly #early = new Map<string, Set<Attachment>>();
+  readonly #stopExecWatch: () => void;
+
+  /** @param context run/monitor, run/exec, run/console and logs exist below its baseDir */
+  constructor(context: StreamsContext) {
+    this.#context = context;
+    this.#stopExecWatch = context.watcher.watchDirectory(`${context.baseDir}/run/exec`, (name) => {
+      if (name.endsWith(".pid")) this.#execs.get(name.slice(0, -4))?.onPidFile();
+    });
+  }
+
+  /** The handlers, all but init. */
+  get ops(): Ops {
+    return {
+      launch: (r) => this.launch(r),
+      adopt: (r) => this.adopt(r),
+      attach: (r, c) => this.attach(r, c),
+      stdin: (r) => this.stdin(r.id, r.bytes),
+      closeStdin: (r) => this.#target(r.id).closeInput(),
+      resize: (r) => this.#target(r.id).resize(r.rows, r.cols),
+      kill: (r) => this.kill(r),
+      pause: (r) => this.#crun("pause", r.id),
+      resume: (r) => this.#crun("resume", r.id),
+      update: (r) => this.update(r),
+      delete: (r) => this.delete(r.id),
+      acknowledge: (r) => this.acknowledge(r.id),
+      exec: (r, c) => this.exec(r, c),
+      logs: (r, c) => this.logs(r, c),
+      removeLog: (r) => removeLog(this.#context.files, logPath(this.#context.baseDir, checkId(r.id))),
+      list: () => this.list(),
+      shutdown: () => this.shutdown(),
+    };
+  }
+
+  /** Starts a container; one that already runs is left alone. */
+  async launch(request: Request<"launch">): Promise<{ pid: number; startedAt: string; cgroup?: string }> {
+    const id = checkId(request.id);
+    const known = this.#containers.get(id) ?? await this.#tryAdopt(request);
+    if (known !== undefined && known.exit === undefined) return await known.started;
+    if (known !== undefined) this.#release(id);
+    else if (exists(monitorDir(this.#context.baseDir, id))) this.#cleanUp(id);
+    const container = Container.launch(this.#context, request);
+    this.#keep(id, container);
+    try {
+      return await container.started;
+    } catch (e) {
+      this.#release(id);
+      throw e;
+    }
+  }
+
+  /** Takes over what an earlier nyxd, or an earlier worker, left. */
+  async adopt(request: Request<"adopt">): Promise<StreamsStage["ops"]["adopt"]["result"]> {
+    const id = checkId(request.id);
+    const container = this.#containers.get(id) ?? await this.#tryAdopt(request);
+    if (container === undefined) {
+      this.#cleanUp(id);
+      return { state: "gone" };
+    }
+    const exitPending = parseExitFile(tryReadText(`${container.dir}/exit`) ?? "") !== undefined;
+    if (exitPending && container.exit === undefined) await container.ended.catch(() => undefined);
+    if (container.exit !== undefined) return { state: "exited", exit: container.exit };
+    return { state: "running", pid: (await container.started).pid };
+  }
+
+  /** Streams output until the process ends or the client goes. */
+  async attach(request: Request<"attach">, { signal }: OpContext<never>): Promise<{ reason: "exited" | "detached" }> {
+    const id = checkId(request.id);
+    const container = this.#containers.get(id);
+    const attachment = new Attachment(request.port, {
+      stdout: request.stdout,
+      stderr: request.stderr,
+      drop: container?.policy.mode === "drop",
+      onDrained: () => this.#containers.get(id)?.output.resume(),
+    });
+    const onAbort = () => attachment.detach();
+    signal.addEventListener("abort", onAbort);
+    try {
+      if (request.replay !== undefined) await this.#replay(request, attachment);
+      if (signal.aborted) attachment.detach();
+      const now = this.#containers.get(id);
+      if (now?.exit !== undefined) attachment.end();
+      else if (now !== undefined) now.output.attach(attachment);
+      else this.#attachEarly(id, attachment);
+      return { reason: await attachment.done };
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#early.get(id)?.delete(attachment);
+    }
+  }
+
+  /** Writes standard input of a container or exec. */
+  async stdin(id: string, bytes: Uint8Array): Promise<void> {
+    const owned = bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes);
+    const exec = this.#execs.get(id);
+    if (exec !== undefined) return await exec.write(owned);
+    const { input } = this.#container(id);
+    if (input === undefined) {
+      throw new NyxError("failed_precondition", `Could not write to ${id}: its standard input is not open`, {
+        context: { id },
+      });
+    }
+    await input.write(owned);
+  }
+
+  /** Signals a container's init, all its processes, or an exec. */
+  async kill({ id, signal, all }: Request<"kill">): Promise<void> {
+    const number = parseSignal(signal);
+    const exec = this.#execs.get(id);
+    if (exec !== undefined) return await exec.kill(number, all);
+    const container = this.#container(id);
+    if (!all || container.info?.cgroup === undefined) return container.signal(number);
+    for (const pid of cgroupPids(container.info.cgroup)) {
+      try {
+        this.#context.process.kill(pid, number);
+      } catch (e) {
+        if ((e as { code?: string }).code !== "ESRCH") throw e;
+      }
+    }
+  }
+
+  /** Changes limits. */
+  async update({ id, resources }: Request<"update">): Promise<void> {
+    const path = `${this.#context.baseDir}/run/exec/${checkId(id)}.update`;
+    Deno.writeTextFileSync(path, JSON.stringify(ociResources(resources)), { mode: 0o600 });
+    try {
+      await this.#context.crun.demand("update", id, ["update", `--resources=${path}`, id]);
+    } finally {
+      Deno.removeSync(path);
+    }
+  }
+
+  /** Removes a container from crun, killing it if need be, and its monitor. */
+  async delete(id: string): Promise<void> {
+    const { crun } = this.#context;
+    const container = this.#containers.get(checkId(id));
+    if (crun.knows(id)) {
+      const { code, stderr } = await crun.run(["delete", "--force", id]);
+      if (code !== 0 && crun.knows(id)) {
+        throw new NyxError("failed_precondition", `Could not delete container ${id}: crun says ${stderr}`, {
+          context: { id, exitCode: code },
+        });
+      }
+    }
+    if (container !== undefined && container.exit === undefined) {
+      await within(
+        container.ended.catch(() => undefined),
+        DELETE_GRACE_MS,
+        `Container ${id} was killed but did not end`,
+      );
+    }
+    if (container !== undefined) this.#release(id);
+    else await this.#cleanUpWhenEnded(id);
+    this.#endEarly(id);
+  }
+
+  /** The exit is on record: the monitor may go. */
+  acknowledge(id: string): void {
+    const container = this.#containers.get(checkId(id));
+    if (container !== undefined && container.exit === undefined) {
+      throw new NyxError("failed_precondition", `Could not acknowledge the exit of ${id}: it still runs`);
+    }
+    if (container === undefined) this.#cleanUp(id);
+    else this.#release(id);
+  }
+
+  /** Runs a process inside a container. */
+  async exec(
+    request: Request<"exec">,
+    ctx: OpContext<{ pid: number }>,
+  ): Promise<StreamsStage["ops"]["exec"]["result"]> {
+    const { execId, port } = request;
+    checkId(request.id);
+    checkId(execId);
+    if (this.#execs.has(execId)) {
+      throw new NyxError("already_exists", `Could not run exec ${execId}: it is already running`);
+    }
+    const attachment = port === undefined ? undefined : new Attachment(port, {
+      stdout: true,
+      stderr: true,
+      drop: false,
+      onDrained: () => exec.resume(),
+    });
+    const exec = new Exec(this.#context, request, attachment);
+    this.#execs.set(execId, exec);
+    void exec.running.then((pid) => ctx.progress({ pid }), () => {});
+    const onAbort = () => void exec.kill(9, true).catch(() => {});
+    ctx.signal.addEventListener("abort", onAbort);
+    try {
+      const result = await exec.run();
+      if (ctx.signal.aborted) throw ctx.signal.reason;
+      return result;
+    } finally {
+      ctx.signal.removeEventListener("abort", onAbort);
+      this.#execs.delete(execId);
+    }
+  }
+
+  /** Reads a log. */
+  async logs(request: Request<"logs">, { signal }: OpContext<never>): Promise<{ lines: number; corrupt: number }> {
+    const id = checkId(request.id);
+    const sender = new ByteSender(request.port);
+    const gone = new AbortController();
+    request.port.addEventListener("message", () => {
+      if (sender.canceled !== undefined) gone.abort();
+    });
+    try {
+      const container = this.#containers.get(id);
+      const reader = new LogReader(this.#context.files, {
+        id,
+        path: logPath(this.#context.baseDir, id),
+        filter: {
+          stdout: request.stdout,
+          stderr: request.stderr,
+          since: checkTime("since", request.since),
+          until: checkTime("until", request.until),
+          grep: request.grep,
+        },
+        format: { format: request.format, timestamps: request.timestamps },
+        tail: request.tail,
+        follow: request.follow && container?.exit === undefined ? container?.output.log : undefined,
+        signal: AbortSignal.any([signal, gone.signal]),
+        send: (bytes) => sender.send(bytes),
+      });
+      await reader.run();
+      if (sender.canceled === undefined) sender.end();
+      return reader.counts;
+    } catch (e) {
+      if (sender.canceled !== undefined) return { lines: 0, corrupt: 0 };
+      sender.fail(e);
+      throw e;
+    }
+  }
+
+  /** What crun has state of. */
+  async list(): Promise<{ id: string; pid: number; status: string }[]> {
+    const { code, stdout, stderr } = await this.#context.crun.run(["list", "--format=json"]);
+    if (code !== 0) throw new NyxError("internal", `Could not list containers: crun says ${stderr}`);
+    const rows: unknown = JSON.parse(stdout.trim() || "[]");
+    if (!Array.isArray(rows)) return [];
+    return rows.map((r: { id: string; pid: number; status: string }) => ({ id: r.id, pid: r.pid, status: r.status }));
+  }
+
+  /** Lets go of everything; monitors and containers go on. */
+  async shutdown(): Promise<void> {
+    this.#stopExecWatch();
+    for (const set of this.#early.values()) for (const a of set) a.end();
+    for (const exec of this.#execs.values()) await exec.kill(9, true).catch(() => {});
+    const logs = [...this.#containers.values()].map((c) => c.output.log?.close());
+    for (const container of this.#containers.values()) container.close();
+    this.#containers.clear();
+    await Promise.all(logs);
+    this.#context.watcher.close();
+    this.#context.loop.stop();
+    this.#context.scratch.close();
+  }
+
+  #keep(id: string, container: Container): void {
+    this.#containers.set(id, container);
+    for (const attachment of this.#early.get(id) ?? []) container.output.attach(attachment);
+    this.#early.delete(id);
+  }
+
+  #attachEarly(id: string, attachment: Attachment): void {
+    const set = this.#early.get(id) ?? new Set();
+    this.#early.set(id, set.add(attachment));
+  }
+
+  #endEarly(id: string): void {
+    for (const attachment of this.#early.get(id) ?? []) attachment.end();
+    this.#early.delete(id);
+  }
+
+  async #tryAdopt(spec: ContainerSpec): Promise<Container | undefined> {
+    if (!exists(monitorDir(this.#context.baseDir, spec.id))) return undefined;
+    const container = await Container.adopt(this.#context, spec);
+    if (container !== undefined) this.#keep(spec.id, container);
+    return container;
+  }
+
+  async #replay(request: Request<"attach">, attachment: Attachment): Promise<void> {
+    const reader = new LogReader(this.#context.files, {
+      id: request.id,
+      path: logPath(this.#context.baseDir, request.id),
+      filter: { stdout: request.stdout, stderr: request.stderr, since: undefined, until: undefined, grep: undefined },
+      format: { format: "frames", timestamps: false },
+      tail: request.replay,
+      follow: undefined,
+      signal: NEVER,
+      send: (bytes) => {
+        attachment.pushFrames(bytes);
+        return Promise.resolve();
+      },
+    });
+    await reader.run();
+  }
+
+  #container(id: string): Container {
+    const container = this.#containers.get(id);
+    if (container === undefined || container.exit !== undefined) {
+      throw new NyxError("failed_precondition", `Container ${id} is not running`, { context: { id } });
+    }
+    return container;
+  }
+
+  #target(id: string): Container | Exec {
+    return this.#execs.get(id) ?? this.#container(id);
+  }
+
+  async #crun(command: "pause" | "resume", id: string): Promise<void> {
+    await this.#context.crun.demand(command, checkId(id), [command, id]);
+  }
+
+  /** Forgets an ended container, lets its monitor go and removes its files. */
+  #release(id: string): void {
+    this.#containers.get(id)?.close();
+    this.#containers.delete(id);
+    this.#cleanUp(id);
+  }
+
+  #cleanUp(id: string): void {
+    const dir = monitorDir(this.#context.baseDir, id);
+    if (!exists(dir)) return;
+    releaseTerminal(this.#context, dir);
+    writeLine(this.#context, `${dir}/inctl`);
+    writeLine(this.#context, `${dir}/ack`);
+    removeMonitorDir(this.#context.files, dir);
+  }
+
+  /** For a monitor that nobody adopted: waits until it has written the exit, since before it does not read the line. */
+  async #cleanUpWhenEnded(id: string): Promise<void> {
+    const dir = monitorDir(this.#context.baseDir, id);
+    for (let waited = 0; waited < DELETE_GRACE_MS && exists(dir); waited += 5) {
+      if (parseExitFile(tryReadText(`${dir}/exit`) ?? "") !== undefined) break;
+      // Without a reader of `ack` there is no monitor to wait for.
+      if (!writeLine(this.#context, `${dir}/ack`)) break;
+      await new Promise((r) => setTimeout(r, 5));
+    }
+    this.#cleanUp(id);
+  }
+}
+
+/** Directories below the base directory that the stage needs; made when missing, closed to others. */
+export function ensureStreamDirs(context: Pick<StreamsContext, "files" | "baseDir">): void {
+  for (const dir of ["run", "run/monitor", "run/exec", "run/console", "logs"]) {
+    try {
+      context.files.mkdirat(AT_FDCWD, `${context.baseDir}/${dir}`, 0o700);
+    } catch (e) {
+      if ((e as { code?: string }).code !== "EEXIST") throw e;
+    }
+  }
+}
+
+function checkId(id: string): string {
+  if (!SAFE_ID.test(id)) throw invalid("id", id, "use letters, digits, dot, dash and underscore, at most 128");
+  return id;
+}
+
+function checkTime(field: string, time: string | undefined): string | undefined {
+  if (time === undefined) return undefined;
+  const normal = normaliseTime(time);
+  if (normal === undefined) throw invalid(field, time, "use an RFC 3339 time such as 2026-01-31T12:00:00Z");
+  return normal;
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (e) {
+    if (e instanceof Deno.errors.NotFound) return false;
+    throw e;
+  }
+}
+
+async function within(work: Promise<unknown>, ms: number, message: string): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new NyxError("deadline_exceeded", `${message} within ${ms} ms`)), ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
