@@ -82,7 +82,7 @@ export function linuxTty(): TtyKernel {
     receiveDescriptor(fd) {
       // msghdr: iov@16, iovlen@24, control@32, controllen@40. cmsghdr: len@0, level@8, type@12, data@16.
       const data = new Uint8Array(4096);
-      const iov = new BigUint64Array([address(data), 4096n]);
+      const iov = new BigUint64Array([addressOf(data), 4096n]);
       const control = new Uint8Array(64);
       const header = new Uint8Array(56);
       const h = new DataView(header.buffer);
