@@ -21,10 +21,8 @@ export interface TokenServerOptions {
   users?: Record<string, string>;
   /** Whether anybody may pull; default false. */
   anonymousPull?: boolean;
-  /** Lifetime that the answers claim and the tokens have, in seconds; default 300. */
+  /** Lifetime of tokens in seconds; default 300. */
   expiresIn?: number;
-  /** Lifetime of the tokens when it differs from what the answers claim. */
-  realLifetime?: number;
 }
 
 /** A token server under way. */
@@ -113,7 +111,7 @@ function basicUser(header: string | null, users: Record<string, string>): string
  * @param options users and lifetimes
  */
 export async function startTokenServer(options: TokenServerOptions = {}): Promise<TokenServer> {
-  const { users = {}, anonymousPull = false, expiresIn = 300, realLifetime = expiresIn } = options;
+  const { users = {}, anonymousPull = false, expiresIn = 300 } = options;
   const dir = await Deno.makeTempDir({ prefix: "nyx-token-" });
   const signer = await makeKey(dir);
   const requests: TokenRequest[] = [];
@@ -140,7 +138,7 @@ export async function startTokenServer(options: TokenServerOptions = {}): Promis
     });
     if (!allowed) return Response.json({ details: "incorrect username or password" }, { status: 401 });
     const name = user ?? "";
-    const token = await sign(signer, { user: name, scopes, lifetime: realLifetime, mayPush: name !== "" });
+    const token = await sign(signer, { user: name, scopes, lifetime: expiresIn, mayPush: name !== "" });
     const offline = form.get("offline_token") === "true";
     if (offline) refreshTokens.set(name, `refresh-${crypto.randomUUID()}`);
     return Response.json({

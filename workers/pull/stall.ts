@@ -12,7 +12,7 @@ export class Stall {
   readonly #stallMs: number;
   readonly #host: string;
   readonly #onParent: () => void;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #interrupt: ((reason: unknown) => void) | undefined;
 
   /**
    * @param parent the request's own signal
@@ -23,7 +23,7 @@ export class Stall {
     this.#parent = parent;
     this.#stallMs = stallMs;
     this.#host = host;
-    this.#onParent = () => this.#controller.abort(parent.reason);
+    this.#onParent = () => this.#abort(parent.reason);
     if (parent.aborted) this.#onParent();
     else parent.addEventListener("abort", this.#onParent, { once: true });
   }
@@ -33,28 +33,48 @@ export class Stall {
     return this.#controller.signal;
   }
 
-  /** Waits for something the peer has to do. */
-  async wait<T>(promise: Promise<T>): Promise<T> {
-    this.#timer = setTimeout(() => {
-      this.#controller.abort(
-        new NyxError("unavailable", `${this.#host} sent nothing for ${this.#stallMs / 1000} s`, {
-          retryable: true,
-          context: { host: this.#host },
-        }),
-      );
-    }, this.#stallMs);
-    try {
-      return await promise;
-    } catch (e) {
-      throw this.signal.aborted ? this.signal.reason : e;
-    } finally {
-      clearTimeout(this.#timer);
-    }
+  /**
+   * Waits for something the peer has to do; one wait at a time. It ends with the signal, whether or not the promise does: an abort does
+   * not always reach a body that is being read.
+   *
+   * @throws the signal's reason, or what the promise rejects with
+   */
+  wait<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.signal.aborted) {
+        promise.catch(() => {});
+        reject(this.signal.reason);
+        return;
+      }
+      const timer = setTimeout(() => {
+        this.#abort(
+          new NyxError("unavailable", `${this.#host} sent nothing for ${this.#stallMs / 1000} s`, {
+            retryable: true,
+            context: { host: this.#host },
+          }),
+        );
+      }, this.#stallMs);
+      this.#interrupt = (reason) => {
+        clearTimeout(timer);
+        reject(reason);
+      };
+      promise.then((value) => {
+        clearTimeout(timer);
+        resolve(value);
+      }, (e) => {
+        clearTimeout(timer);
+        reject(this.signal.aborted ? this.signal.reason : e);
+      });
+    });
+  }
+
+  #abort(reason: unknown): void {
+    this.#controller.abort(reason);
+    this.#interrupt?.(reason);
   }
 
   /** Lets go of the parent. */
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
     this.#parent.removeEventListener("abort", this.#onParent);
   }
 }
