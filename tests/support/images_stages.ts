@@ -80,7 +80,7 @@ function inflate(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** One disk block for each 4 KiB, as most file systems count. */
+/** Bytes on disk of each path, as du counts them. */
 export async function du(...paths: string[]): Promise<number[]> {
   const { stdout } = await new Deno.Command("du", { args: ["-s", "-B1", ...paths] }).output();
   return new TextDecoder().decode(stdout).trim().split("\n").map((l) => Number(l.split("\t")[0]));
@@ -138,6 +138,16 @@ export function stageDoubles(imagesDir: string, layouts: Map<string, string>): S
       signal?.throwIfAborted();
       return await commitLayer(layersDir, diffId, tar);
     },
+    clean: async ({ layersDir }) => {
+      let temporary = 0;
+      for await (const { name } of Deno.readDir(layersDir)) {
+        if (!name.startsWith(".tmp-")) continue;
+        await Deno.remove(`${layersDir}/${name}`, { recursive: true });
+        temporary++;
+      }
+      return { temporary, lost: [] };
+    },
+    sync: () => Promise.resolve({ synced: 0 }),
   });
   const rootfs = stageDouble<RootfsStage>({
     removeTree: async ({ path }) => {

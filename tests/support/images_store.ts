@@ -57,7 +57,7 @@ export async function doubledStore(options: Partial<ImageStoreOptions> = {}): Pr
     layouts,
     reopen: open,
     async [Symbol.asyncDispose]() {
-      for (const s of stores) s.dispose();
+      for (const s of stores) await s.dispose();
       await Deno.remove(baseDir, { recursive: true }).catch((e) => {
         // Two test stores may share a directory.
         if (!(e instanceof Deno.errors.NotFound)) throw e;
