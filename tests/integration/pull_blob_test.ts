@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
-import { digestOf } from "../../daemon/spec/digest_hash.ts";
+import { digestOf } from "../../daemon/spec/digest_verifier.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
 import type { Descriptor } from "../../daemon/spec/image.ts";
 import { ByteReceiver } from "../../workers/channel.ts";
