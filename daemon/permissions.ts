@@ -44,6 +44,7 @@ const HOST_FILES = [
   "/usr/libexec/podman/catatonit",
   "/usr/bin/tini-static",
   "/usr/bin/tini",
+  "/usr/bin/setsid",
 ];
 
 /** Programs: crun runs containers, sh and setsid are their monitors, nft stands in where libnftables is missing. */

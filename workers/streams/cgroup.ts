@@ -3,7 +3,7 @@
 import { AT_FDCWD, O } from "../../ffi/file.ts";
 import { EPOLL } from "../../ffi/poll.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { tryReadText } from "./monitor.ts";
+import { directory, tryReadText, writeText } from "./proc.ts";
 import type { StreamsContext } from "./context.ts";
 
 const ROOT = "/sys/fs/cgroup";
@@ -40,11 +40,7 @@ export function flatValue(content: string | undefined, key: string): number | un
 export function cgroupPids(dir: string): number[] {
   const pids: number[] = [];
   for (const line of (tryReadText(`${dir}/cgroup.procs`) ?? "").split("\n")) if (line !== "") pids.push(Number(line));
-  try {
-    for (const entry of Deno.readDirSync(dir)) if (entry.isDirectory) pids.push(...cgroupPids(`${dir}/${entry.name}`));
-  } catch (e) {
-    if (!(e instanceof Deno.errors.NotFound)) throw e;
-  }
+  for (const entry of directory(dir)) if (entry.isDirectory) pids.push(...cgroupPids(`${dir}/${entry.name}`));
   return pids;
 }
 
@@ -67,7 +63,7 @@ export function watchOom(context: StreamsContext, dir: string | undefined, onOom
   try {
     return context.cgroup === "v2" ? watchEvents(context, dir, onOom) : watchControl(context, dir, onOom);
   } catch (e) {
-    if (e instanceof Deno.errors.NotFound || isErrno(e, "ENOENT", "ENODEV", "EINVAL")) return NO_WATCH;
+    if (isErrno(e, "ENOENT", "ENODEV", "EINVAL")) return NO_WATCH;
     throw e;
   }
 }
@@ -98,7 +94,7 @@ function watchControl(context: StreamsContext, dir: string, onOom: () => void): 
   const controlFd = files.openat(AT_FDCWD, path, O.RDONLY | O.CLOEXEC);
   const eventFd = poll.eventfd(0);
   try {
-    Deno.writeTextFileSync(`${dir}/cgroup.event_control`, `${eventFd} ${controlFd}`, { create: false });
+    writeText(`${dir}/cgroup.event_control`, `${eventFd} ${controlFd}`);
   } catch (e) {
     files.close(eventFd);
     throw e;

@@ -8,7 +8,8 @@ import type { Attachment } from "./attachment.ts";
 import type { StreamsContext } from "./context.ts";
 import { CRUN_ENV, lastCrunMessage, launchFailureCode } from "./crun.ts";
 import { InputPipe } from "./input.ts";
-import { removeFile, tryReadText } from "./monitor.ts";
+import { removeFile } from "./monitor.ts";
+import { tryReadText } from "./proc.ts";
 import { formatTimeNs, type StreamKind } from "./record.ts";
 import { processTree } from "./signals.ts";
 import { type ConsoleSocket, listenConsole } from "./terminal.ts";
@@ -77,7 +78,15 @@ export class Exec {
   async run(): Promise<{ pid: number; exit?: ExitStatus }> {
     let consoleSocket: ConsoleSocket | undefined;
     try {
-      Deno.writeTextFileSync(this.#files.process, JSON.stringify(this.#spec.process), { mode: 0o600, createNew: true });
+      const { process, consoleSize } = this.#spec;
+      // Newer crun gives the terminal its size before the program runs; 1.8 leaves a moment in which it has none.
+      const size = consoleSize === undefined
+        ? {}
+        : { consoleSize: { height: consoleSize.rows, width: consoleSize.cols } };
+      Deno.writeTextFileSync(this.#files.process, JSON.stringify({ ...process, ...size }), {
+        mode: 0o600,
+        createNew: true,
+      });
       if (this.#spec.tty) consoleSocket = listenConsole(this.#context, this.execId);
       const child = this.#spawn(consoleSocket);
       this.#child = child;

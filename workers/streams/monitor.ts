@@ -119,15 +119,3 @@ export function parseExitFile(content: string): number | undefined {
   const code = Number(m[1]);
   return code <= 255 ? code : undefined;
 }
-
-/** Reads a small file whole; undefined when it is missing. */
-export function tryReadText(path: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (e) {
-    if (e instanceof Deno.errors.NotFound) return undefined;
-    // A process that ends while its /proc file is read.
-    if (e instanceof Error && "code" in e && (e.code === "ESRCH" || e.code === "ENODEV")) return undefined;
-    throw e;
-  }
-}

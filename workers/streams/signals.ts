@@ -2,7 +2,7 @@
 
 import { SIGNALS } from "../../ffi/process.ts";
 import { invalid } from "../../daemon/spec/errors.ts";
-import { tryReadText } from "./monitor.ts";
+import { directory, tryReadText } from "./proc.ts";
 
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
@@ -30,14 +30,7 @@ export function processTree(pid: number): number[] {
   const tree = [pid];
   for (let i = 0; i < tree.length; i++) {
     const parent = tree[i];
-    let tasks: string[];
-    try {
-      tasks = [...Deno.readDirSync(`/proc/${parent}/task`)].map((e) => e.name);
-    } catch (e) {
-      if (e instanceof Deno.errors.NotFound) continue;
-      throw e;
-    }
-    for (const task of tasks) {
+    for (const { name: task } of directory(`/proc/${parent}/task`)) {
       const children = tryReadText(`/proc/${parent}/task/${task}/children`)?.trim() ?? "";
       if (children !== "") tree.push(...children.split(" ").map(Number));
     }

@@ -10,7 +10,8 @@ import { AT_FDCWD, F, O } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { EPOLL } from "../../ffi/poll.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
-import { removeFile, tryReadText } from "./monitor.ts";
+import { removeFile } from "./monitor.ts";
+import { tryReadLink, tryReadText } from "./proc.ts";
 import { spawnSession } from "./spawn.ts";
 import type { StreamsContext } from "./context.ts";
 
@@ -105,8 +106,8 @@ export function reclaimTerminal(context: StreamsContext, dir: string): number | 
   }
   try {
     // The pid may have become somebody else's: only a terminal master of a holder in this directory counts.
-    const link = Deno.readLinkSync(`/proc/${pid}/fd/${fd}`);
-    if (!/ptmx/.test(link) || Deno.readLinkSync(`/proc/${pid}/cwd`) !== Deno.realPathSync(dir)) return undefined;
+    const link = tryReadLink(`/proc/${pid}/fd/${fd}`) ?? "";
+    if (!/ptmx/.test(link) || tryReadLink(`/proc/${pid}/cwd`) !== Deno.realPathSync(dir)) return undefined;
     return process.pidfdGetfd(pidFd, fd);
   } catch (e) {
     if (e instanceof Deno.errors.NotFound || isErrno(e, "ESRCH", "EBADF")) return undefined;
