@@ -34,7 +34,11 @@ export class NyxClient implements Disposable {
   readonly system: SystemCalls;
   readonly #transport: Transport;
 
-  /** @param options where the daemon is */
+  /**
+   * Opens no connection yet.
+   *
+   * @param options where the daemon is
+   */
   constructor(options: ClientOptions = {}) {
     this.#transport = new Transport(options.socketPath ?? DEFAULT_SOCKET);
     this.containers = new ContainerCalls(this.#transport);

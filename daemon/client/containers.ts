@@ -48,7 +48,11 @@ function at(ref: string, verb?: string): string {
 export class ContainerCalls {
   readonly #transport: Transport;
 
-  /** @param transport connections to the daemon */
+  /**
+   * Made by the client.
+   *
+   * @param transport connections to the daemon
+   */
   constructor(transport: Transport) {
     this.#transport = transport;
   }

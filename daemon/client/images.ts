@@ -25,7 +25,11 @@ type PullLine = PullEvent & Partial<PullResult> & { error?: ErrorData };
 export class ImageCalls {
   readonly #transport: Transport;
 
-  /** @param transport connections to the daemon */
+  /**
+   * Made by the client.
+   *
+   * @param transport connections to the daemon
+   */
   constructor(transport: Transport) {
     this.#transport = transport;
   }

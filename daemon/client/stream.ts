@@ -27,6 +27,8 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
   #inputEnded = false;
 
   /**
+   * Made by the client's attaching calls.
+   *
    * @param wire connection after the response head; owned from now on
    * @param head the response head
    * @param release called once, when the stream is over

@@ -19,7 +19,11 @@ export interface EventQuery {
 export class SystemCalls {
   readonly #transport: Transport;
 
-  /** @param transport connections to the daemon */
+  /**
+   * Made by the client.
+   *
+   * @param transport connections to the daemon
+   */
   constructor(transport: Transport) {
     this.#transport = transport;
   }

@@ -7,7 +7,11 @@ import type { Transport } from "./transport.ts";
 export class VolumeCalls {
   readonly #transport: Transport;
 
-  /** @param transport connections to the daemon */
+  /**
+   * Made by the client.
+   *
+   * @param transport connections to the daemon
+   */
   constructor(transport: Transport) {
     this.#transport = transport;
   }

@@ -9,58 +9,97 @@ import type { HistoryEntry, ImageConfig, RegistryCredentials } from "./image.ts"
 
 /** Body of every answer with a status of 400 or more. */
 export interface ErrorBody {
+  /** What went wrong. */
   error: ErrorData;
 }
 
 /** GET /v1/version. */
 export interface VersionInfo {
+  /** Tells nyxd from others on such a socket. */
   daemon: "nyxd";
+  /** Semantic version. */
   version: string;
+  /** Of the source, or `unknown`. */
   commit: string;
+  /** RFC 3339, or `unknown`. */
   buildDate: string;
+  /** Of these routes. */
   apiVersion: string;
+  /** Of the runtime. */
   deno: string;
+  /** Of the OCI runtime. */
   crun: string;
+  /** As uname(2) gives it. */
   kernel: string;
 }
 
 /** GET /v1/info. */
 export interface SystemInfo {
+  /** Semantic version of the daemon. */
   version: string;
+  /** Where images, containers and volumes are kept. */
   baseDir: string;
+  /** Numbers of containers. */
   containers: { total: number; running: number; paused: number; stopped: number };
+  /** Number of images. */
   images: number;
+  /** v2, v1 or hybrid. */
   cgroup: string;
+  /** native or cni. */
   netDriver: string;
+  /** As uname(2) gives it. */
   kernel: string;
+  /** Of the machine, as uname(2) gives it. */
   architecture: string;
+  /** CPUs of the host. */
   cpus: number;
+  /** Memory of the host. */
   memoryBytes: number;
+  /** Version of the OCI runtime. */
   crun: string;
+  /** The default network. */
   network: { name: string; bridge: string; subnet: string; gateway: string };
+  /** How long the daemon's main thread was late, in milliseconds. */
   eventLoopDelayMs: { p50: number; p99: number; max: number };
+  /** What an operator should look after. */
   warnings: string[];
 }
 
 /** One row of GET /v1/containers?detail=1. */
 export interface ContainerSummary {
+  /** Whole id. */
   id: string;
+  /** First 12 digits of the id. */
   short_id: string;
+  /** Unique name. */
   name: string;
+  /** As it was asked for. */
   image: string;
+  /** Config digest. */
   image_id: string;
+  /** As one line. */
   command: string;
+  /** RFC 3339. */
   created: string;
+  /** State. */
   status: ContainerStatus;
   /** As `ps` shows it, such as `Up 3 minutes (healthy)`. */
   status_text: string;
+  /** Of the last run, once it ended. */
   exit_code?: number;
+  /** Missing without a probe. */
   health?: HealthStatus;
+  /** In its first network, while it runs. */
   ip?: string;
+  /** As published, with the host ports that were taken. */
   ports: Required<PortMapping>[];
+  /** The image's and its own. */
   labels: Record<string, string>;
+  /** Names. */
   networks: string[];
+  /** Names of volumes, and sources of binds. */
   mounts: string[];
+  /** Restarts by policy since it was last started by hand. */
   restart_count: number;
 }
 
@@ -69,8 +108,11 @@ export type HealthStatus = "starting" | "healthy" | "unhealthy" | "none";
 
 /** One probe's outcome. */
 export interface HealthResult {
+  /** RFC 3339. */
   start: string;
+  /** RFC 3339. */
   end: string;
+  /** 0 is healthy. */
   exitCode: number;
   /** First 4096 bytes. */
   output: string;
@@ -78,16 +120,23 @@ export interface HealthResult {
 
 /** GET /v1/containers/{id}. */
 export interface ContainerDetails {
+  /** Whole id. */
   id: string;
+  /** First 12 digits of the id. */
   short_id: string;
+  /** Unique name. */
   name: string;
+  /** RFC 3339. */
   created: string;
+  /** As it was asked for. */
   image: string;
+  /** Config digest. */
   image_id: string;
   /** Entrypoint and arguments as run. */
   argv: string[];
   /** As asked for, defaults resolved. Values of secrets never appear. */
   config: ContainerConfig;
+  /** What it does. `pid` is 0 when it does not run; times are RFC 3339. */
   state: {
     status: ContainerStatus;
     running: boolean;
@@ -100,16 +149,22 @@ export interface ContainerDetails {
     restart_count: number;
     health?: { status: HealthStatus; failing_streak: number; log: HealthResult[] };
   };
+  /** Where it can be reached. `netns` is a path. */
   network: {
     mode: string;
     netns?: string;
     endpoints: { network: string; ip: string; prefix: number; gateway: string; ip6?: string; mac: string }[];
     ports: Required<PortMapping>[];
   };
+  /** As they are, volumes of the image included. */
   mounts: { type: string; name?: string; source: string; target: string; rw: boolean; propagation: string }[];
+  /** The probe in force. */
   healthcheck?: Healthcheck;
+  /** Files of the daemon about it, on the host. */
   paths: { bundle: string; rootfs: string; log: string; resolv_conf: string; hosts: string; hostname: string };
+  /** Name. */
   stop_signal: string;
+  /** What could not be done exactly as asked. */
   warnings: string[];
 }
 
@@ -117,14 +172,19 @@ export interface ContainerDetails {
 export interface RunOptions {
   /** NDJSON of pull events, then of the run. */
   stream?: boolean;
+  /** When to ask the registry; default missing. */
   pull?: "always" | "missing" | "never";
+  /** For the pull alone; kept nowhere. */
   registry_username?: string;
+  /** For the pull alone; kept nowhere. */
   registry_password?: string;
+  /** OAuth2 refresh token in place of a password. */
   registry_identity_token?: string;
 }
 
 /** First frame of a framed run request (`Content-Type: application/vnd.nyx.stream`). */
 export interface AttachedRun extends ContainerConfig, RunOptions {
+  /** Streams to attach, and the size of the client's terminal in characters. */
   attach: { stdin: boolean; stdout: boolean; stderr: boolean; rows?: number; cols?: number };
 }
 
@@ -138,24 +198,39 @@ export type StreamEvent =
 
 /** POST /v1/containers/{id}/exec. */
 export interface ExecRequest {
+  /** Program and arguments. */
   argv: string[];
+  /** Give it a terminal; default false. */
   tty?: boolean;
+  /** Feed standard input; default false. */
   stdin?: boolean;
+  /** Answer at once and leave it in the background; default false. */
   detach?: boolean;
+  /** NAME=VALUE, beside the container's. */
   env?: string[];
+  /** user, uid, user:group or uid:gid; default the container's. */
   user?: string;
+  /** Absolute; default the container's. */
   workingDir?: string;
+  /** Give it all capabilities; default false. */
   privileged?: boolean;
+  /** Height of the terminal, in characters. */
   rows?: number;
+  /** Width of the terminal, in characters. */
   cols?: number;
 }
 
 /** POST /v1/containers. */
 export interface CreateResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
   ok: true;
+  /** Whole id. */
   id: string;
+  /** Its name, chosen when none was given. */
   name: string;
+  /** As it was asked for. */
   image: string;
+  /** What could not be done exactly as asked. */
   warnings: string[];
 }
 
@@ -163,45 +238,67 @@ export interface CreateResult {
 export interface ImageSummary {
   /** Config digest. */
   id: string;
+  /** References that name it, in full form. */
   refs: string[];
+  /** `repository@digest` for each manifest it was pulled by. */
   digests: string[];
+  /** RFC 3339, when the image says. */
   created?: string;
   /** Unpacked bytes as du counts them, all layers. */
   size: number;
+  /** Containers made from it. */
   containers: number;
+  /** os/architecture[/variant]. */
   platform: string;
+  /** The image's labels. */
   labels: Record<string, string>;
 }
 
 /** GET /v1/images/inspect. */
 export interface ImageDetails extends ImageSummary {
+  /** The config document. */
   config: ImageConfig;
+  /** Of the platform's manifest. */
   manifestDigest: string;
+  /** Layers, lowest first; sizes in bytes. */
   layers: { diffId: string; digest: string; compressedSize: number; diskBytes: number }[];
 }
 
 /** GET /v1/images/history row, newest first. */
 export interface ImageHistoryRow extends HistoryEntry {
+  /** Unpacked bytes of the step's layer. */
   size: number;
 }
 
 /** POST /v1/images/pull. */
 export interface PullRequest {
+  /** Image reference. */
   ref: string;
+  /** Answer with {@linkcode PullEvent} lines; default false. */
   stream?: boolean;
+  /** os/architecture[/variant]; default the daemon's. */
   platform?: string;
+  /** For this pull alone; kept nowhere. */
   username?: string;
+  /** For this pull alone; kept nowhere. */
   password?: string;
+  /** OAuth2 refresh token in place of a password. */
   identityToken?: string;
 }
 
 /** POST /v1/images/pull without stream. */
 export interface PullResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
   ok: true;
+  /** In full form. */
   ref: string;
+  /** Config digest. */
   id: string;
+  /** Of the manifest, or of the index that led to it. */
   digest: string;
+  /** Nothing was downloaded. */
   cached: boolean;
+  /** Parts of the config document. */
   config: {
     os: string;
     architecture: string;
@@ -214,34 +311,51 @@ export interface PullResult {
 
 /** POST /v1/images/remove. */
 export interface ImageRemoveResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
   ok: true;
+  /** As asked for. */
   ref: string;
+  /** References taken away. */
   untagged: string[];
+  /** Digests of what went with the last one. */
   deleted: string[];
 }
 
 /** POST /v1/images/prune. */
 export interface ImagePruneResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
   ok: true;
+  /** Nothing was removed. */
   dry_run: boolean;
+  /** Images removed, or to be removed. */
   removed: string[];
+  /** Images kept because of containers. */
   in_use: string[];
+  /** Bytes. */
   reclaimed: number;
 }
 
 /** POST /v1/login body. */
 export interface LoginRequest extends RegistryCredentials {
+  /** Host, with its port if it is not 443. */
   registry: string;
 }
 
 /** GET /v1/volumes row. */
 export interface VolumeInfo {
+  /** Unique name. */
   name: string;
+  /** Always local. */
   driver: "local";
+  /** Directory on the host. */
   mountpoint: string;
+  /** RFC 3339. */
   created: string;
+  /** Free labels. */
   labels: Record<string, string>;
+  /** Of the driver: type, device, o. */
   options: Record<string, string>;
+  /** Made without a name; goes with its container where that is removed with its volumes. */
   anonymous: boolean;
   /** Containers that use it. */
   usedBy: string[];
@@ -249,15 +363,21 @@ export interface VolumeInfo {
 
 /** One row of GET /v1/system/df. */
 export interface DiskUsageRow {
+  /** What is counted. */
   type: "images" | "containers" | "volumes" | "logs";
+  /** How many there are. */
   total: number;
+  /** How many are in use. */
   active: number;
+  /** Bytes. */
   size: number;
+  /** Bytes that pruning would free. */
   reclaimable: number;
 }
 
 /** GET /v1/system/df. */
 export interface DiskUsage {
+  /** One for each type. */
   rows: DiskUsageRow[];
   /** Whole base directory as du counts it. */
   total: number;
@@ -267,10 +387,13 @@ export interface DiskUsage {
 export interface EventRecord {
   /** RFC 3339 with nanoseconds. */
   time: string;
+  /** What it happened to. */
   type: "container" | "image" | "volume" | "network" | "daemon";
   /** Such as create, start, die, stop, destroy, oom, health_status, pull, prune. */
   action: string;
+  /** Whole id, reference or name. */
   id: string;
+  /** Such as name, image, exitCode. */
   attributes: Record<string, string>;
 }
 

@@ -66,6 +66,7 @@ export type ErrorDetails = Omit<ErrorData, "code" | "message" | "cause"> & { cau
 
 /** The Error subclass that carries {@linkcode ErrorData} inside one thread. */
 export class NyxError extends Error {
+  /** Tells it from other errors where `instanceof` cannot, such as across module copies. */
   override readonly name = "NyxError";
   /** Error class. */
   readonly code: ErrorCode;
@@ -73,6 +74,8 @@ export class NyxError extends Error {
   readonly details: ErrorDetails;
 
   /**
+   * Makes an error; {@linkcode fromErrorData} makes one from plain data.
+   *
    * @param code error class
    * @param message attempted action, value, state, fix
    * @param details op, context, syscall, errno, retryable, cause
