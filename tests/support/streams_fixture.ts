@@ -111,7 +111,7 @@ export class StreamsFixture implements AsyncDisposable {
     Deno.mkdirSync(dir, { recursive: true });
     Deno.writeTextFileSync(
       `${dir}/config.json`,
-      JSON.stringify(ociConfig(id, args, `${this.baseDir}/rootfs`, options)),
+      JSON.stringify(ociConfig(`${this.#cgroupParent}/${id}`, args, `${this.baseDir}/rootfs`, options)),
     );
     return dir;
   }
@@ -223,6 +223,24 @@ export class StreamsFixture implements AsyncDisposable {
     await this.host.call("shutdown", {}).catch(() => {});
     this.host.terminate();
     Deno.removeSync(this.baseDir, { recursive: true });
+    this.#removeCgroups();
+  }
+
+  /** The parent groups that crun made on the way to the containers' own. */
+  #removeCgroups(): void {
+    for (const { name } of Deno.readDirSync("/sys/fs/cgroup")) {
+      for (const dir of [`/sys/fs/cgroup/${name}${this.#cgroupParent}`, `/sys/fs/cgroup${this.#cgroupParent}`]) {
+        try {
+          Deno.removeSync(dir);
+        } catch {
+          // Not on this hierarchy.
+        }
+      }
+    }
+  }
+
+  get #cgroupParent(): string {
+    return `/nyx${this.baseDir.slice(this.baseDir.lastIndexOf("/") + 1)}`;
   }
 
   #start(): WorkerHost<StreamsStage> {
@@ -257,7 +275,7 @@ export function ociProcess(args: string[], tty = false): Record<string, unknown>
   return { terminal: tty, user: { uid: 0, gid: 0 }, args, env: ["PATH=/bin"], cwd: "/", noNewPrivileges: true };
 }
 
-function ociConfig(id: string, args: string[], rootfs: string, options: BundleOptions): Record<string, unknown> {
+function ociConfig(cgroup: string, args: string[], rootfs: string, options: BundleOptions): Record<string, unknown> {
   const memory = options.memoryBytes === undefined
     ? undefined
     : { limit: options.memoryBytes, swap: options.memoryBytes };
@@ -277,7 +295,7 @@ function ociConfig(id: string, args: string[], rootfs: string, options: BundleOp
       },
     ],
     linux: {
-      cgroupsPath: `/nyxtest-streams/${id}`,
+      cgroupsPath: cgroup,
       resources: { devices: [{ allow: false, access: "rwm" }], ...(memory === undefined ? {} : { memory }) },
       namespaces: ["pid", "ipc", "uts", "mount"].map((type) => ({ type })),
     },
