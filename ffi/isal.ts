@@ -6,6 +6,7 @@
  * file's full version, and a test stream that must come out right.
  */
 
+import type { NativeInflate } from "./inflate.ts";
 import { addressOf, openLibrary } from "./linux/libc.ts";
 
 const TRIPLE = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
@@ -49,8 +50,8 @@ const ERRORS: Readonly<Record<number, string>> = {
 type Bytes = Uint8Array<ArrayBuffer>;
 type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/** Decompresses one gzip member. Input must stay untouched while it is being consumed. */
-export class IsalInflate {
+/** Decompresses gzip members. */
+export class IsalInflate implements NativeInflate {
   readonly #c: Symbols;
   readonly #state: Bytes = new Uint8Array(STATE_SIZE);
   readonly #view = new DataView(this.#state.buffer);
@@ -63,17 +64,14 @@ export class IsalInflate {
     this.#view.setUint32(CRC_FLAG, GZIP, true);
   }
 
-  /** Whether the member is over, its checksum and length right. */
   get finished(): boolean {
     return this.#view.getUint32(BLOCK_STATE, true) === FINISHED;
   }
 
-  /** Bytes of the input given last that were not consumed. */
   get remaining(): number {
     return this.#view.getUint32(AVAIL_IN, true);
   }
 
-  /** Makes ready for another member; unconsumed input stays. */
   reset(): void {
     const input = this.#view.getBigUint64(NEXT_IN, true);
     const available = this.remaining;
@@ -83,29 +81,23 @@ export class IsalInflate {
     this.#view.setUint32(AVAIL_IN, available, true);
   }
 
-  /** Gives more input; the one before must be consumed. */
   setInput(input: Bytes): void {
     this.#input = input;
     this.#view.setBigUint64(NEXT_IN, addressOf(input), true);
     this.#view.setUint32(AVAIL_IN, input.byteLength, true);
   }
 
-  /**
-   * Fills `output` as far as the input goes.
-   *
-   * @returns bytes written; fewer than asked for means that the input is consumed or the member over
-   * @throws Error with the reason when the data is not valid
-   */
   inflate(output: Bytes): number {
     this.#setOutput(output);
     return this.#written(output, this.#c.isal_inflate(this.#state));
   }
 
-  /** As {@linkcode inflate}, on a pool thread. Nothing else may be called, nor input or output touched, until it settles. */
   async inflateAsync(output: Bytes): Promise<number> {
     this.#setOutput(output);
     return this.#written(output, await this.#c.inflateAsync(this.#state));
   }
+
+  [Symbol.dispose](): void {}
 
   #setOutput(output: Bytes): void {
     this.#view.setBigUint64(NEXT_OUT, addressOf(output), true);

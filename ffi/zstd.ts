@@ -3,6 +3,7 @@
  * where the library is missing.
  */
 
+import type { NativeInflate } from "./inflate.ts";
 import { addressOf, openLibrary, stringAt } from "./linux/libc.ts";
 
 const TRIPLE = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
@@ -31,8 +32,8 @@ const MIN_VERSION = 10_400;
 type Bytes = Uint8Array<ArrayBuffer>;
 type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/** Decompresses a sequence of frames, skippable ones included. Input must stay untouched while it is being consumed. */
-export class ZstdInflate implements Disposable {
+/** Decompresses a sequence of frames, skippable ones included. */
+export class ZstdInflate implements NativeInflate {
   readonly #c: Symbols;
   #stream: Deno.PointerValue;
   /** ZSTD_inBuffer and ZSTD_outBuffer: pointer, size, position. */
@@ -48,17 +49,14 @@ export class ZstdInflate implements Disposable {
     if (this.#stream === null) throw new Error("zstd: no memory for a decompressor");
   }
 
-  /** Whether the input so far ends with a whole frame. */
   get finished(): boolean {
     return this.#frameDone;
   }
 
-  /** Bytes of the input given last that were not consumed. */
   get remaining(): number {
     return Number((this.#in[1] ?? 0n) - (this.#in[2] ?? 0n));
   }
 
-  /** Gives more input; the one before must be consumed. */
   setInput(input: Bytes): void {
     this.#input = input;
     this.#in[0] = addressOf(input);
@@ -66,18 +64,13 @@ export class ZstdInflate implements Disposable {
     this.#in[2] = 0n;
   }
 
-  /**
-   * Fills `output` as far as the input goes.
-   *
-   * @returns bytes written; fewer than asked for means that the input is consumed or a frame over
-   * @throws Error with the reason when the data is not valid
-   */
+  reset(): void {}
+
   inflate(output: Bytes): number {
     this.#setOutput(output);
     return this.#written(this.#c.ZSTD_decompressStream(this.#stream, this.#bytes(this.#out), this.#bytes(this.#in)));
   }
 
-  /** As {@linkcode inflate}, on a pool thread. Nothing else may be called, nor input or output touched, until it settles. */
   async inflateAsync(output: Bytes): Promise<number> {
     this.#setOutput(output);
     return this.#written(
@@ -85,7 +78,6 @@ export class ZstdInflate implements Disposable {
     );
   }
 
-  /** Frees the decompressor. Idempotent. */
   [Symbol.dispose](): void {
     if (this.#stream !== null) this.#c.ZSTD_freeDStream(this.#stream);
     this.#stream = null;

@@ -8,7 +8,8 @@
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import type { Transform } from "node:stream";
 import { NyxError } from "../../daemon/spec/errors.ts";
-import { type IsalInflate, tryLoadIsal } from "../../ffi/isal.ts";
+import type { NativeInflate } from "../../ffi/inflate.ts";
+import { tryLoadIsal } from "../../ffi/isal.ts";
 import { tryLoadZstd } from "../../ffi/zstd.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -29,12 +30,12 @@ export interface Decompressor extends Disposable {
 
 /** Which implementations to use; each is the best available unless told otherwise. */
 export interface DecompressorOptions {
-  /** Use node:zlib even where a native library is there. Default false. */
-  portable?: boolean;
+  /** `node`: the runtime's own even where a native one is there. Default `best`. */
+  library?: "best" | "node";
 }
 
 /** Bytes of output for each slice: large enough for the call to cost nothing, small enough to stay in the cache. */
-const SLICE = 256 * 1024;
+const SLICE = 512 * 1024;
 /** Inputs below this are not worth a trip to another thread. */
 const SYNC_BELOW = 8 * 1024;
 
@@ -60,7 +61,7 @@ export function detect(head: Uint8Array): Compression {
 
 /** A decompressor for a layer. */
 export function decompressor(compression: Compression, options: DecompressorOptions = {}): Decompressor {
-  const native = options.portable !== true;
+  const native = options.library !== "node";
   if (compression === "none") return new Identity();
   if (compression === "gzip") {
     const make = native ? tryLoadIsal() : undefined;
@@ -100,25 +101,15 @@ class Identity implements Decompressor {
   [Symbol.dispose](): void {}
 }
 
-/** What IsalInflate and ZstdInflate have in common. */
-interface NativeInflate {
-  readonly finished: boolean;
-  readonly remaining: number;
-  setInput(input: Bytes): void;
-  inflate(output: Bytes): number;
-  inflateAsync(output: Bytes): Promise<number>;
-  [Symbol.dispose]?(): void;
-}
-
 /** A native library with two output buffers in turn. */
-class Native<T extends NativeInflate = NativeInflate> implements Decompressor {
+class Native implements Decompressor {
   #buffers: [Bytes, Bytes] | undefined;
   #turn = 0;
   #inputSize = 0;
   #ended = false;
   #full = false;
 
-  constructor(protected readonly kind: string, protected readonly inflate: T) {}
+  constructor(protected readonly kind: string, protected readonly inflate: NativeInflate) {}
 
   setInput(chunk: Bytes): void {
     this.#inputSize = chunk.byteLength;
@@ -147,7 +138,7 @@ class Native<T extends NativeInflate = NativeInflate> implements Decompressor {
   }
 
   [Symbol.dispose](): void {
-    this.inflate[Symbol.dispose]?.();
+    this.inflate[Symbol.dispose]();
   }
 
   /** Gets over what stands between members or frames; false when the rest of the input is to be ignored. */
@@ -178,11 +169,11 @@ class Native<T extends NativeInflate = NativeInflate> implements Decompressor {
 }
 
 /** gzip: members may follow each other; zeros behind the last are padding, and end it; anything else is damage. */
-class NativeGzip extends Native<IsalInflate> {
+class NativeGzip extends Native {
   #chunk: Bytes = new Uint8Array(0);
   #padding = false;
 
-  constructor(inflate: IsalInflate) {
+  constructor(inflate: NativeInflate) {
     super("gzip", inflate);
   }
 
