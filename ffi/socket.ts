@@ -116,6 +116,15 @@ export interface SocketKernel {
   /** recv(2). Returns bytes received, 0 at the end; with MSG_TRUNC the datagram's whole length. */
   recv(fd: number, buffer: Uint8Array<ArrayBuffer>, flags?: number): number;
 
+  /**
+   * send(2) on a pool thread, for a request that the kernel works on for milliseconds. The bytes must stay untouched until
+   * it settles. errno of another thread cannot be read: a failure is EIO.
+   */
+  sendAsync(fd: number, bytes: Uint8Array<ArrayBuffer>, flags?: number): Promise<number>;
+
+  /** recv(2) on a pool thread; as {@linkcode sendAsync}. */
+  recvAsync(fd: number, buffer: Uint8Array<ArrayBuffer>, flags?: number): Promise<number>;
+
   /** sendmsg(2) with descriptors as SCM_RIGHTS; at least one byte must go along on a stream. Returns the bytes taken. */
   sendmsg(fd: number, bytes: Uint8Array<ArrayBuffer>, fds: readonly number[], flags?: number): number;
 

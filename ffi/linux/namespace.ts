@@ -1,9 +1,12 @@
 /** Linux implementation of {@linkcode NamespaceKernel}. */
 
-import { isErrno, SyscallError } from "../errno.ts";
+import { SyscallError } from "../errno.ts";
 import { CLONE_NEWNET, type NamespaceKernel, StrandedError } from "../namespace.ts";
-import { check, checkBig, cstr, openLibc } from "./libc.ts";
+import { check, checkBig, cstr, lastErrno, openLibc } from "./libc.ts";
 
+const ENOENT = 2;
+const ENOTDIR = 20;
+const EINVAL = 22;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_CREAT = 0o100;
@@ -38,6 +41,7 @@ class LinuxNamespace implements NamespaceKernel {
   readonly #libc: Libc = open();
   readonly #home: number;
   readonly #buffer = new Uint8Array(64 * 1024);
+  readonly #statfs = new BigInt64Array(16);
 
   constructor() {
     this.#home = this.openNamespace("/proc/thread-self/ns/net");
@@ -88,32 +92,19 @@ class LinuxNamespace implements NamespaceKernel {
 
   unpinNamespace(path: string): boolean {
     const target = cstr(path);
-    for (;;) {
-      try {
-        check(this.#libc.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), "umount2", path);
-      } catch (e) {
-        if (isErrno(e, "ENOENT")) return false;
-        if (isErrno(e, "EINVAL")) break;
-        throw e;
-      }
-    }
-    try {
-      check(this.#libc.unlink(target), "unlink", path);
-    } catch (e) {
-      if (!isErrno(e, "ENOENT")) throw e;
-    }
+    while (this.#libc.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) === 0);
+    const errno = lastErrno();
+    if (errno === ENOENT) return false;
+    if (errno !== EINVAL) throw new SyscallError("umount2", errno, path);
+    if (this.#libc.unlink(target) < 0 && lastErrno() !== ENOENT) check(-1, "unlink", path);
     return true;
   }
 
   isPinned(path: string): boolean {
-    const buffer = new BigInt64Array(16);
-    try {
-      check(this.#libc.statfs(cstr(path), new Uint8Array(buffer.buffer)), "statfs", path);
-    } catch (e) {
-      if (isErrno(e, "ENOENT", "ENOTDIR")) return false;
-      throw e;
-    }
-    return buffer[0] === NSFS_MAGIC;
+    if (this.#libc.statfs(cstr(path), new Uint8Array(this.#statfs.buffer)) === 0) return this.#statfs[0] === NSFS_MAGIC;
+    const errno = lastErrno();
+    if (errno === ENOENT || errno === ENOTDIR) return false;
+    throw new SyscallError("statfs", errno, path);
   }
 
   shareDirectory(path: string): boolean {

@@ -13,6 +13,7 @@ import {
 } from "../socket.ts";
 import { addressOf, check, checkBig, openLibc } from "./libc.ts";
 
+const EIO = 5;
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 /** struct cmsghdr: size_t length, int level, int type. */
@@ -31,6 +32,8 @@ function open() {
     getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
     send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
     recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+    sendAsync: { name: "send", parameters: ["i32", "buffer", "usize", "i32"], result: "isize", nonblocking: true },
+    recvAsync: { name: "recv", parameters: ["i32", "buffer", "usize", "i32"], result: "isize", nonblocking: true },
     sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
     recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
     setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
@@ -49,6 +52,12 @@ function uninterrupted(call: () => number): number {
       if (!isErrno(e, "EINTR")) throw e;
     }
   }
+}
+
+/** Result of a call on a pool thread, whose errno stays there. */
+function counted(result: bigint, syscall: string): number {
+  if (result < 0n) throw new SyscallError(syscall, EIO);
+  return Number(result);
 }
 
 /** A msghdr with one iovec; `keep` holds what the pointers point at until after the call. */
@@ -133,6 +142,14 @@ class LinuxSocket implements SocketKernel {
 
   recv(fd: number, buffer: Uint8Array<ArrayBuffer>, flags = 0): number {
     return uninterrupted(() => checkBig(this.#libc.recv(fd, buffer, BigInt(buffer.length), flags), "recv"));
+  }
+
+  async sendAsync(fd: number, bytes: Uint8Array<ArrayBuffer>, flags = 0): Promise<number> {
+    return counted(await this.#libc.sendAsync(fd, bytes, BigInt(bytes.length), flags | MSG_NOSIGNAL), "send");
+  }
+
+  async recvAsync(fd: number, buffer: Uint8Array<ArrayBuffer>, flags = 0): Promise<number> {
+    return counted(await this.#libc.recvAsync(fd, buffer, BigInt(buffer.length), flags), "recv");
   }
 
   sendmsg(fd: number, bytes: Uint8Array<ArrayBuffer>, fds: readonly number[], flags = 0): number {

@@ -31,6 +31,8 @@ const IFLA_PROTINFO = 12;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_NET_NS_FD = 28;
+const IFLA_EXT_MASK = 29;
+const RTEXT_FILTER_SKIP_STATS = 8;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
@@ -426,7 +428,7 @@ export class RtNetlink extends NetlinkSocket {
       subject: name,
       type: RTM_GETLINK,
       flags: 0,
-      write: (w) => w.header(ifinfomsg(0)).string(IFLA_IFNAME, name),
+      write: (w) => w.header(ifinfomsg(0)).string(IFLA_IFNAME, name).u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
     });
     return message === undefined ? undefined : parseLink(message);
   }

@@ -98,16 +98,16 @@ export class NetlinkSocket implements Disposable {
   run(...requests: NetlinkRequest[]): void {
     const bySeq = this.#send(requests, NLM_F_ACK);
     let open = bySeq.size;
-    let failure: NetlinkError | undefined;
+    let first: NetlinkError | undefined;
     while (open > 0) {
       for (const message of this.#receive()) {
         const request = bySeq.get(message.seq);
         if (request === undefined || message.type !== NLMSG_ERROR) continue;
         open--;
-        failure ??= this.#failure(message, request);
+        first ??= failure(message, request);
       }
     }
-    if (failure !== undefined) throw failure;
+    if (first !== undefined) throw first;
   }
 
   /** One object; undefined when the kernel answers ENODEV or ENOENT. */
@@ -117,9 +117,9 @@ export class NetlinkSocket implements Disposable {
       for (const message of this.#receive()) {
         if (!bySeq.has(message.seq)) continue;
         if (message.type !== NLMSG_ERROR) return message;
-        const failure = this.#failure(message, request);
-        if (failure?.code === "ENODEV" || failure?.code === "ENOENT") return undefined;
-        if (failure !== undefined) throw failure;
+        const failed = failure(message, request);
+        if (failed?.code === "ENODEV" || failed?.code === "ENOENT") return undefined;
+        if (failed !== undefined) throw failed;
       }
     }
   }
@@ -132,6 +132,18 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
+  /**
+   * As {@linkcode dump}, with the kernel at work on a pool thread: for tables whose walk takes milliseconds. Nothing else may
+   * use the socket, or share its buffer, until it settles.
+   */
+  async dumpAsync(request: NetlinkRequest): Promise<NetlinkMessage[]> {
+    const { bySeq, bytes } = this.#encode([request], NLM_F_DUMP);
+    const collect = new DumpCollector(bySeq, request);
+    await this.#kernel.sendAsync(this.#fd, bytes);
+    while (!collect.done) collect.add(this.#split(await this.#kernel.recvAsync(this.#fd, this.#buffer, MSG_TRUNC)));
+    return collect.messages;
+  }
+
   /** Closes the socket. Idempotent. */
   [Symbol.dispose](): void {
     const fd = this.#fd;
@@ -139,24 +151,22 @@ export class NetlinkSocket implements Disposable {
     if (fd >= 0) this.#kernel.closeSocket(fd);
   }
 
-  #dumpOnce(request: NetlinkRequest): { messages: NetlinkMessage[]; interrupted: boolean } {
-    const bySeq = this.#send([request], NLM_F_DUMP);
-    const messages: NetlinkMessage[] = [];
-    let interrupted = false;
-    for (;;) {
-      for (const message of this.#receive()) {
-        if (!bySeq.has(message.seq)) continue;
-        interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
-        if (message.type === NLMSG_DONE) return { messages, interrupted };
-        if (message.type === NLMSG_ERROR) {
-          const failure = this.#failure(message, request);
-          if (failure !== undefined) throw failure;
-        } else messages.push(message);
-      }
-    }
+  #dumpOnce(request: NetlinkRequest): DumpCollector {
+    const collect = new DumpCollector(this.#send([request], NLM_F_DUMP), request);
+    while (!collect.done) collect.add(this.#receive());
+    return collect;
   }
 
   #send(requests: NetlinkRequest[], flags: number): Map<number, NetlinkRequest> {
+    const { bySeq, bytes } = this.#encode(requests, flags);
+    this.#kernel.send(this.#fd, bytes);
+    return bySeq;
+  }
+
+  #encode(
+    requests: NetlinkRequest[],
+    flags: number,
+  ): { bySeq: Map<number, NetlinkRequest>; bytes: Uint8Array<ArrayBuffer> } {
     const bySeq = new Map<number, NetlinkRequest>();
     this.#writer.reset();
     for (const request of requests) {
@@ -164,25 +174,49 @@ export class NetlinkSocket implements Disposable {
       bySeq.set(seq, request);
       request.write(this.#writer.begin(request.type, request.flags | NLM_F_REQUEST | flags, seq));
     }
-    this.#kernel.send(this.#fd, this.#writer.finish());
-    return bySeq;
+    return { bySeq, bytes: this.#writer.finish() };
   }
 
   #receive(): NetlinkMessage[] {
-    const length = this.#kernel.recv(this.#fd, this.#buffer, MSG_TRUNC);
+    return this.#split(this.#kernel.recv(this.#fd, this.#buffer, MSG_TRUNC));
+  }
+
+  #split(length: number): NetlinkMessage[] {
     if (length > this.#buffer.length) throw new SyscallError("recv", 90, `netlink datagram of ${length} bytes`);
     return parseMessages(this.#buffer.subarray(0, length));
   }
+}
 
-  #failure(message: NetlinkMessage, request: NetlinkRequest): NetlinkError | undefined {
-    const view = new DataView(message.payload.buffer);
-    const errno = -view.getInt32(0, true);
-    if (errno === 0) return undefined;
-    let detail: string | undefined;
-    if (message.flags & NLM_F_ACK_TLVS) {
-      const echoed = message.flags & NLM_F_CAPPED ? NLMSG_HEADER : view.getUint32(4, true);
-      detail = new Attributes(message.payload, 4 + ((echoed + 3) & ~3)).string(NLMSGERR_ATTR_MSG);
+/** Gathers the messages of one dump. */
+class DumpCollector {
+  readonly messages: NetlinkMessage[] = [];
+  interrupted = false;
+  done = false;
+
+  constructor(readonly bySeq: ReadonlyMap<number, NetlinkRequest>, readonly request: NetlinkRequest) {}
+
+  add(messages: NetlinkMessage[]): void {
+    for (const message of messages) {
+      if (!this.bySeq.has(message.seq)) continue;
+      this.interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
+      if (message.type === NLMSG_DONE) this.done = true;
+      else if (message.type === NLMSG_ERROR) {
+        const failed = failure(message, this.request);
+        if (failed !== undefined) throw failed;
+      } else this.messages.push(message);
     }
-    return new NetlinkError(request.name, errno, request.subject, detail);
   }
+}
+
+/** The error in an acknowledgement; undefined for success. */
+function failure(message: NetlinkMessage, request: NetlinkRequest): NetlinkError | undefined {
+  const view = new DataView(message.payload.buffer);
+  const errno = -view.getInt32(0, true);
+  if (errno === 0) return undefined;
+  let detail: string | undefined;
+  if (message.flags & NLM_F_ACK_TLVS) {
+    const echoed = message.flags & NLM_F_CAPPED ? NLMSG_HEADER : view.getUint32(4, true);
+    detail = new Attributes(message.payload, 4 + ((echoed + 3) & ~3)).string(NLMSGERR_ATTR_MSG);
+  }
+  return new NetlinkError(request.name, errno, request.subject, detail);
 }

@@ -1,21 +1,24 @@
 /** Setting a container's network up and taking it down. */
 
 import { invalid } from "../../daemon/spec/errors.ts";
-import { tryParseIp } from "../../ffi/ip_address.ts";
-import { Conntrack, type Flow } from "../../ffi/netlink/conntrack.ts";
 import { NftError } from "../../ffi/nftables/nft.ts";
 import type { NetworkResult, NetworkStage } from "../protocol.ts";
-import { describeEndpoint, type EndpointPlan, ensureEndpoint, silencePort } from "./endpoint.ts";
+import {
+  describeEndpoint,
+  type EndpointPlan,
+  ensureEndpoint,
+  forgetNeighbour,
+  hasOwnMac,
+  silencePort,
+} from "./endpoint.ts";
 import type { Reservation } from "./leases.ts";
 import { type Netns, openNetns } from "./pool.ts";
 import { reserve, restore } from "./reservation.ts";
-import { addCommands, allElements, deleteCommands, type PortTarget, type PublishedPort } from "./ruleset.ts";
+import { addCommands, allElements, deleteCommands, type PortTarget } from "./ruleset.ts";
 import { type ActiveContainer, Attempts, netnsPath, type Session, syncTable } from "./session.ts";
 
 /** Request of the `setup` operation. */
 export type SetupRequest = NetworkStage["ops"]["setup"]["request"];
-
-const IPPROTO_UDP = 17;
 
 /** Connections of a container, in the order of its leases. A network that is gone is left out. */
 export function planEndpoints(s: Session, { leases, gateway }: Reservation): EndpointPlan[] {
@@ -60,24 +63,6 @@ function writeSysctls(s: Session, netns: Netns, sysctls: Record<string, string>)
   });
 }
 
-/** Forgets tracked connections, so that the next packet of each is judged by the rules of now. */
-function forgetFlows(s: Session, target: PortTarget, match: (flow: Flow, ip: string) => boolean): void {
-  using conntrack = new Conntrack(s.kernel.socket);
-  for (const [family, text] of [[4, target.ip], [6, target.ip6]] as const) {
-    const ip = text === undefined ? undefined : tryParseIp(text)?.join();
-    if (ip !== undefined) conntrack.forget(family, (flow) => match(flow, ip));
-  }
-}
-
-/** Flows that began before the port was published go past the container until they are forgotten; UDP ones never end. */
-function forgetStaleUdp(s: Session, ports: readonly PublishedPort[], target: PortTarget): void {
-  const udp = ports.filter((p) => p.protocol === "udp");
-  if (udp.length === 0) return;
-  forgetFlows(s, target, ({ original, reply }, ip) =>
-    original.protocol === IPPROTO_UDP && reply.source.join() !== ip &&
-    udp.some((p) => original.destinationPort >= p.hostPort && original.destinationPort < p.hostPort + p.count));
-}
-
 /** Adds a container's port elements; a table that somebody damaged is made anew. The container must be in `active`. */
 function publish(s: Session, { ports, target }: ActiveContainer): void {
   if (target === undefined || ports.length === 0) return;
@@ -87,7 +72,7 @@ function publish(s: Session, { ports, target }: ActiveContainer): void {
     if (!(e instanceof NftError && (e.missing || e.exists))) throw e;
     syncTable(s);
   }
-  forgetStaleUdp(s, ports, target);
+  s.flows.published(ports, target);
 }
 
 /** Takes a container's port elements away. The container must be out of `active`. */
@@ -159,7 +144,9 @@ export async function setup(s: Session, request: SetupRequest): Promise<NetworkR
     ? request.attachments
     : [{ network: first ?? "default" }];
   sysctlPaths(sysctls);
-  takeDown(s, id).finish(`clear what was left of the network of container ${name}`);
+  if (s.kernel.ns.isPinned(netnsPath(s, id))) {
+    takeDown(s, id).finish(`clear what was left of the network of container ${name}`);
+  }
   const previous = s.leases.get(id);
   const reservation = reserve(s, { id, name, attachments, ports: request.ports });
   const durable = s.leases.commit();
@@ -184,19 +171,14 @@ export function takeDown(s: Session, id: string): Attempts {
   s.active.delete(id);
   if (active !== undefined) attempts.try("unpublish ports", () => unpublish(s, active));
   for (const index of active?.portIndexes ?? []) attempts.try("silence interface", () => silencePort(s.rt, index));
-  attempts.try("unpin namespace", () => s.kernel.ns.unpinNamespace(netnsPath(s, id)));
-  if (active?.target !== undefined && active.ports.length > 0) {
-    const { target } = active;
-    attempts.try(
-      "forget connections",
-      () =>
-        forgetFlows(
-          s,
-          target,
-          ({ original, reply }, ip) => reply.source.join() === ip || original.source.join() === ip,
-        ),
-    );
+  for (const lease of active === undefined ? [] : s.leases.get(id)?.leases ?? []) {
+    const bridge = s.networks.get(lease.network)?.bridge;
+    if (bridge !== undefined && hasOwnMac(lease)) {
+      attempts.try("forget neighbour", () => forgetNeighbour(s.rt, bridge.index, lease));
+    }
   }
+  attempts.try("unpin namespace", () => s.kernel.ns.unpinNamespace(netnsPath(s, id)));
+  if (active?.target !== undefined && active.ports.length > 0) s.flows.gone(active.target);
   return attempts;
 }
 

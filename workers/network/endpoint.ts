@@ -2,7 +2,7 @@
 
 import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { tryParseIp, tryParseMac } from "../../ffi/ip_address.ts";
+import { formatMac, tryParseIp, tryParseMac } from "../../ffi/ip_address.ts";
 import type { NamespaceKernel } from "../../ffi/namespace.ts";
 import {
   addAddress,
@@ -17,7 +17,7 @@ import {
 } from "../../ffi/netlink/rtnetlink.ts";
 import type { NetlinkRequest } from "../../ffi/netlink/socket.ts";
 import type { NetworkEndpoint } from "../protocol.ts";
-import { gatewayText, type Network } from "./definition.ts";
+import { gatewayText, macOf, type Network } from "./definition.ts";
 import type { Lease } from "./leases.ts";
 import type { Netns } from "./pool.ts";
 
@@ -142,12 +142,18 @@ export function ensureEndpoint(
   home.run(setPort(near.index, { hairpin: true }));
   if (plan.lease.ip6 !== undefined) enableIpv6(ns, netns, plan.name);
   netns.rt.run(...addressRequests(plan, inside.index));
-  forgetNeighbour(home, plan);
+  if (hasOwnMac(plan.lease)) forgetNeighbour(home, plan.bridgeIndex, plan.lease);
   return near.index;
 }
 
-/** Forgets what the host knew about the address: a container with a MAC of its own may have had it before. */
-function forgetNeighbour(home: RtNetlink, { bridgeIndex, lease }: EndpointPlan): void {
+/** Whether a lease's hardware address is not the one that always goes with its IP address. */
+export function hasOwnMac({ ip, mac }: Lease): boolean {
+  const bytes = tryParseIp(ip);
+  return bytes === undefined || formatMac(macOf(bytes)) !== mac;
+}
+
+/** Forgets what the host knew about the addresses; needed around leases with a hardware address of their own. */
+export function forgetNeighbour(home: RtNetlink, bridgeIndex: number, lease: Lease): void {
   for (const text of [lease.ip, lease.ip6]) {
     const ip = text === undefined ? undefined : tryParseIp(text);
     if (ip === undefined) continue;

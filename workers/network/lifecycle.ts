@@ -12,6 +12,7 @@ import { adopt } from "./container.ts";
 import { checkDisjoint, parseNetwork } from "./definition.ts";
 import { hostNamePrefix, isHostName, removeLink } from "./endpoint.ts";
 import { enableForwarding, ensureBridge, ephemeralRange } from "./host.ts";
+import { FlowForgetter } from "./flows.ts";
 import { LeaseStore, type Reservation } from "./leases.ts";
 import { type NetnsKernel, NetnsPool, openNetns } from "./pool.ts";
 import { PortTable } from "./ports.ts";
@@ -56,7 +57,7 @@ export async function open(
     await session.leases.commit();
     return { session, removed, warnings };
   } catch (e) {
-    close(session);
+    await close(session);
     throw e;
   }
 }
@@ -88,6 +89,7 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
       buffer,
       (e) => log("warn", "Could not refill the pool", { error: String(e) }),
     ),
+    flows: new FlowForgetter(kernel.socket, (e) => log("warn", "Could not forget connections", { error: String(e) })),
     networks: new Map(),
     defaultPublishIp,
     active: new Map(),
@@ -203,7 +205,9 @@ function adoptLive(s: Session, id: string): string[] {
 }
 
 /** Lets go of every descriptor; the kernel keeps what is pinned. */
-export function close(s: Session): void {
+export async function close(s: Session): Promise<void> {
+  await s.flows.idle();
+  s.flows[Symbol.dispose]();
   s.pool[Symbol.dispose]();
   s.rt[Symbol.dispose]();
   s.nft[Symbol.dispose]();
@@ -212,7 +216,7 @@ export function close(s: Session): void {
 /** Ends the session. Without `keepNetworks`, also takes bridges, table and the namespace directory's mount away. */
 export async function shutdown(s: Session, keepNetworks: boolean): Promise<void> {
   await s.leases.commit();
-  if (keepNetworks) return close(s);
+  if (keepNetworks) return await close(s);
   if (s.active.size > 0) {
     throw new NyxError(
       "failed_precondition",
@@ -224,7 +228,7 @@ export async function shutdown(s: Session, keepNetworks: boolean): Promise<void>
   for (const { network, bridge } of s.networks.values()) {
     if (bridge.owned) attempts.try(`delete bridge ${network.bridge}`, () => removeLink(s.rt, bridge.index));
   }
-  close(s);
+  await close(s);
   attempts.try("release the namespace directory", () => {
     try {
       s.kernel.ns.unshareDirectory(s.netnsDir);

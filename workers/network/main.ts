@@ -39,7 +39,7 @@ function ofContainer<T>(id: string, work: (s: Session) => T | Promise<T>): Promi
 
 serve<NetworkStage>("network", {
   init: async (request) => {
-    if (session !== undefined) close(session);
+    if (session !== undefined) await close(session);
     session = undefined;
     const opened = await open(env, request);
     session = opened.session;

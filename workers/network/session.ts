@@ -8,6 +8,7 @@ import type { LogLevel } from "../envelope.ts";
 import type { NetworkEndpoint } from "../protocol.ts";
 import type { NetworkAddresses } from "./addresses.ts";
 import type { Network } from "./definition.ts";
+import type { FlowForgetter } from "./flows.ts";
 import type { Bridge } from "./host.ts";
 import type { LeaseStore } from "./leases.ts";
 import type { NetnsKernel, NetnsPool } from "./pool.ts";
@@ -49,6 +50,7 @@ export interface Session {
   leases: LeaseStore;
   ports: PortTable;
   pool: NetnsPool;
+  flows: FlowForgetter;
   /** By name, the default network first. */
   networks: Map<string, NetworkState>;
   defaultPublishIp: string;

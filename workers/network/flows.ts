@@ -1,0 +1,81 @@
+/**
+ * Forgetting tracked connections, so that the next packet of each is judged by the rules of now. A walk over the machine's
+ * table takes milliseconds, so it happens beside other work, and requests that wait together share one walk.
+ */
+
+import { Conntrack, type Flow } from "../../ffi/netlink/conntrack.ts";
+import { tryParseIp } from "../../ffi/ip_address.ts";
+import type { SocketKernel } from "../../ffi/socket.ts";
+import type { PortTarget, PublishedPort } from "./ruleset.ts";
+
+const IPPROTO_UDP = 17;
+
+type Match = (flow: Flow) => boolean;
+
+/** Forgets flows in the background. */
+export class FlowForgetter implements Disposable {
+  readonly #kernel: SocketKernel;
+  readonly #onError: (e: unknown) => void;
+  #conntrack: Conntrack | undefined;
+  #waiting: { family: 4 | 6; match: Match }[] = [];
+  #working: Promise<void> | undefined;
+
+  /**
+   * @param kernel where to open the socket, in the host's network namespace
+   * @param onError told when a walk failed
+   */
+  constructor(kernel: SocketKernel, onError: (e: unknown) => void) {
+    this.#kernel = kernel;
+    this.#onError = onError;
+  }
+
+  /**
+   * Flows to newly published UDP ports that lead elsewhere: they began before the port was published, would go past the
+   * container, and last as long as the client keeps sending.
+   */
+  published(ports: readonly PublishedPort[], target: PortTarget): void {
+    const udp = ports.filter((p) => p.protocol === "udp");
+    if (udp.length === 0) return;
+    this.#forget(target, ({ original, reply }, ip) =>
+      original.protocol === IPPROTO_UDP && reply.source.join() !== ip &&
+      udp.some((p) => original.destinationPort >= p.hostPort && original.destinationPort < p.hostPort + p.count));
+  }
+
+  /** Flows to and from addresses whose container is gone. */
+  gone(target: PortTarget): void {
+    this.#forget(target, ({ original, reply }, ip) => reply.source.join() === ip || original.source.join() === ip);
+  }
+
+  /** Resolves when nothing waits any more. */
+  async idle(): Promise<void> {
+    while (this.#working !== undefined) await this.#working;
+  }
+
+  /** Closes the socket; what waits is dropped. Call after {@linkcode idle}. */
+  [Symbol.dispose](): void {
+    this.#waiting = [];
+    this.#conntrack?.[Symbol.dispose]();
+    this.#conntrack = undefined;
+  }
+
+  #forget(target: PortTarget, match: (flow: Flow, ip: string) => boolean): void {
+    for (const [family, text] of [[4, target.ip], [6, target.ip6]] as const) {
+      const ip = text === undefined ? undefined : tryParseIp(text)?.join();
+      if (ip !== undefined) this.#waiting.push({ family, match: (flow) => match(flow, ip) });
+    }
+    this.#working ??= this.#work().catch(this.#onError).finally(() => this.#working = undefined);
+  }
+
+  async #work(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      await Promise.resolve();
+      const batch = this.#waiting;
+      this.#waiting = [];
+      this.#conntrack ??= new Conntrack(this.#kernel);
+      for (const family of [4, 6] as const) {
+        const matches = batch.filter((w) => w.family === family).map((w) => w.match);
+        if (matches.length > 0) await this.#conntrack.forget(family, (flow) => matches.some((m) => m(flow)));
+      }
+    }
+  }
+}
