@@ -158,9 +158,13 @@ export type RootfsStage = {
         ensureDirs: string[];
         /** Also give back these small files of the root, read without leaving it. */
         readFiles: string[];
+        /** For ipcMode `shareable`: also mount a tmpfs of this size, which other containers can have as their /dev/shm. */
+        shmSizeBytes?: number;
       };
       result: {
         rootfs: string;
+        /** Host path of that tmpfs; overlay/<id>/mounts/shm. */
+        shmPath?: string;
         /** Content by path; missing files are absent. At most 1 MiB each. */
         files: Record<string, Uint8Array>;
       };
@@ -307,6 +311,8 @@ export type BundleStage = {
         host: HostFacts;
         /** Path of the init binary for `--init`. */
         initPath?: string;
+        /** With ipcMode `shareable`: what rootfs.mount gave as shmPath; with `container:`, the other container's. */
+        shmPath?: string;
         /** What rootfs.hostDevices answered; needed with config.devices or privileged. The bundle worker cannot see /dev. */
         devices?: HostDevice[];
       };

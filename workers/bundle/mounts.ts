@@ -51,13 +51,8 @@ function shmMount(shm: NamespacePlan["shm"], size: number): OciMount[] {
       return [];
     case "host":
       return [{ destination, type: "bind", source: "/dev/shm", options: ["rbind", "nosuid", "noexec", "nodev"] }];
-    case "container":
-      return [{
-        destination,
-        type: "bind",
-        source: `/proc/${shm.pid}/root/dev/shm`,
-        options: ["bind", "nosuid", "noexec", "nodev"],
-      }];
+    case "shared":
+      return [{ destination, type: "bind", source: shm.path, options: ["bind", "nosuid", "noexec", "nodev"] }];
     case "own":
       return [{
         destination,

@@ -10,14 +10,16 @@ export interface NamespacePlan {
   namespaces: { type: NamespaceType; path?: string }[];
   /** Namespaces that are the container's own or another container's, not the host's. */
   own: { network: boolean; ipc: boolean; uts: boolean; cgroup: boolean };
-  /** /dev/shm: a tmpfs of its own, the host's, another container's (by pid), or none. */
-  shm: { kind: "own" } | { kind: "host" } | { kind: "container"; pid: number } | { kind: "none" };
+  /** /dev/shm: a tmpfs of its own, the host's, one that containers share (a host path), or none. */
+  shm: { kind: "own" } | { kind: "host" } | { kind: "shared"; path: string } | { kind: "none" };
 }
 
 /** What of the request decides it. */
 export interface NamespaceInput {
   config: Pick<ContainerConfig, "pidMode" | "ipcMode" | "utsMode" | "cgroupnsMode" | "hostname" | "networkMode">;
   netnsPath?: string;
+  /** tmpfs on the host for a shared /dev/shm. */
+  shmPath?: string;
   joinPids: { pid?: number; ipc?: number; uts?: number };
   host: Pick<HostFacts, "cgroup">;
 }
@@ -57,6 +59,20 @@ function cgroupIsPrivate(text: string | undefined, layout: HostFacts["cgroup"]):
   throw invalid("cgroupnsMode", text, "use host or private");
 }
 
+/** A mount of another namespace cannot be bound: a shared /dev/shm has to be on the host. */
+function planShm(ipcMode: string | undefined, ipc: Mode, shmPath: string | undefined): NamespacePlan["shm"] {
+  if (ipcMode === "none") return { kind: "none" };
+  if (ipc.kind === "host") return { kind: "host" };
+  if (ipc.kind === "private" && ipcMode !== "shareable") return { kind: "own" };
+  if (shmPath !== undefined) return { kind: "shared", path: shmPath };
+  if (ipcMode === "shareable") throw new NyxError("internal", "Could not share /dev/shm: the rootfs worker made none");
+  throw new NyxError(
+    "failed_precondition",
+    `Could not join the ipc namespace of ${ipcMode}: it is private; start that container with --ipc shareable`,
+    { context: { field: "ipcMode", value: ipcMode ?? "" } },
+  );
+}
+
 /**
  * Plans the namespaces.
  *
@@ -78,13 +94,6 @@ export function planNamespaces(input: NamespaceInput): NamespacePlan {
   if (input.netnsPath !== undefined) namespaces.push({ type: "network", path: input.netnsPath });
   const cgroup = cgroupIsPrivate(config.cgroupnsMode, input.host.cgroup);
   if (cgroup) namespaces.push({ type: "cgroup" });
-  const shm: NamespacePlan["shm"] = config.ipcMode === "none"
-    ? { kind: "none" }
-    : ipc.kind === "host"
-    ? { kind: "host" }
-    : ipc.kind === "join"
-    ? { kind: "container", pid: ipc.pid }
-    : { kind: "own" };
   return {
     namespaces,
     own: {
@@ -93,6 +102,6 @@ export function planNamespaces(input: NamespaceInput): NamespacePlan {
       uts: uts.kind === "private",
       cgroup,
     },
-    shm,
+    shm: planShm(config.ipcMode, ipc, input.shmPath),
   };
 }

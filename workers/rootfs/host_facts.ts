@@ -150,7 +150,8 @@ function cgroupFacts(reader: Reader): Pick<HostFacts, "cgroup" | "controllers" |
     cgroup: hybrid ? "hybrid" : "v1",
     controllers,
     swapLimit: reader.exists(`${CGROUP_ROOT}/memory/memory.memsw.limit_in_bytes`),
-    blkioWeight: reader.childHas(`${CGROUP_ROOT}/blkio`, ["blkio.weight", "blkio.bfq.weight"], Deno.pid),
+    // crun writes this file alone on v1, not BFQ's blkio.bfq.weight.
+    blkioWeight: reader.childHas(`${CGROUP_ROOT}/blkio`, ["blkio.weight"], Deno.pid),
   };
 }
 

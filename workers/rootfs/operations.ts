@@ -12,7 +12,7 @@ import { listMountsBelow, looksMounted, mountAt, unmountBelow } from "./mount_ta
 import { type LowerdirMode, type OverlayKernel, OverlayMounter, unmountOverlay } from "./overlay.ts";
 import { checkAbsolute, LAYERS_DIR, type OverlayPaths, overlayPaths, TRASH_PREFIX } from "./paths.ts";
 import { removeTree } from "./remove_tree.ts";
-import { CONTAINER_MOUNTS } from "./volume_mounts.ts";
+import { CONTAINER_MOUNTS, mountShm } from "./volume_mounts.ts";
 
 type Ops = RootfsStage["ops"];
 type Mounted = Ops["mount"]["result"];
@@ -56,7 +56,11 @@ export class RootfsOperations {
         volatile: request.volatile,
       });
     }
-    return { rootfs: paths.merged, files: this.#look(paths, request) };
+    const mounted: Mounted = { rootfs: paths.merged, files: this.#look(paths, request) };
+    if (request.shmSizeBytes !== undefined) {
+      mounted.shmPath = mountShm(this.#kernel, paths.dir, request.shmSizeBytes);
+    }
+    return mounted;
   }
 
   #look(paths: OverlayPaths, request: Ops["mount"]["request"]): Record<string, Uint8Array> {

@@ -136,6 +136,24 @@ export function bindSubpath(
   return point;
 }
 
+/**
+ * Mounts a tmpfs that containers can share as /dev/shm; one that is there is kept.
+ *
+ * @param dir overlay/<id>
+ * @returns where it is
+ */
+export function mountShm(kernel: FileKernel & MountKernel, dir: string, sizeBytes: number): string {
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) {
+    throw invalid("shmSizeBytes", sizeBytes, "use a number of bytes");
+  }
+  const point = `${dir}/${CONTAINER_MOUNTS}/shm`;
+  makePoint(kernel, dir, point, true);
+  if (mountAt(kernel, point) === undefined) {
+    kernel.mount("shm", point, "tmpfs", MS.NOSUID | MS.NODEV | MS.NOEXEC, `mode=1777,size=${sizeBytes}`);
+  }
+  return point;
+}
+
 function openBeneath(kernel: FileKernel, volumeFd: number, subpath: string): OwnedFd {
   if (subpath.startsWith("/") || subpath.includes("\0")) {
     throw invalid("subpath", subpath, "use a path relative to the volume");
