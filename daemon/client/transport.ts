@@ -100,17 +100,20 @@ export class Transport {
   async upload<T>(method: string, path: string, upload: Upload, options: CallOptions = {}): Promise<T> {
     const wire = await this.#dial();
     const stop = closeOnAbort(wire, options.signal);
+    let broken: { cause: unknown } | undefined;
     try {
       await wire.write(head(method, target(path, options.query), upload.type, undefined));
-      const sent = this.#pump(wire, upload.bytes);
       const answered = wire.readHead();
-      // An early refusal ends the upload; until then a broken pipe waits for the refusal's text.
-      await Promise.race([sent, answered]).catch(() => {});
+      // A source that fails breaks the request off, so that nobody takes what was sent for the whole.
+      pump(wire, upload.bytes).catch((cause) => {
+        broken = { cause };
+        wire.close();
+      });
       const received = await answered;
-      if (received === undefined) throw await sent.then(() => closedEarly(), (e) => e);
+      if (received === undefined) throw closedEarly();
       return await this.#document<T>({ wire, head: received, release: () => wire.close() }, options.signal);
     } catch (e) {
-      throw asFailure(e, options.signal);
+      throw broken === undefined ? asFailure(e, options.signal) : broken.cause;
     } finally {
       stop();
       wire.close();
@@ -232,11 +235,6 @@ export class Transport {
       : fromErrorData(error);
   }
 
-  async #pump(wire: Wire, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-    for await (const piece of bytes) await wire.writeChunk(piece);
-    await wire.endChunks();
-  }
-
   async #dial(): Promise<Wire> {
     try {
       return new Wire(await Deno.connect({ transport: "unix", path: this.socketPath }));
@@ -262,6 +260,18 @@ function concat(pieces: Uint8Array[]): Uint8Array {
     at += piece.byteLength;
   }
   return out;
+}
+
+/**
+ * Sends a body. A connection that takes no more is the reader's to explain, as a refusal may have come; what is thrown is the
+ * source's own failure.
+ */
+async function pump(wire: Wire, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const piece of bytes) {
+    const taken = await wire.writeChunk(piece).then(() => true, () => false);
+    if (!taken) return;
+  }
+  await wire.endChunks().catch(() => {});
 }
 
 function closedEarly(): NyxError {

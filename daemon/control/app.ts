@@ -121,5 +121,9 @@ export function makeApp(routes: readonly Route[], context: ControlContext): (req
   }
   app.notFound((c) => unknownPath(c.req.path, routes));
   app.onError((e) => errorResponse(asError(e, context.log, "routing")));
-  return async (request) => await app.fetch(request);
+  return async (request) => {
+    // hono would run the GET route and drop its body, leaving its stream without a reader.
+    if (request.method === "HEAD") return new Response(null, { status: 405, headers: { allow: "GET, POST" } });
+    return await app.fetch(request);
+  };
 }

@@ -60,11 +60,15 @@ export type StreamInput =
 /** A running attachment. Output is already encoded frames (spec/frames.ts), or raw bytes for a log read as text. */
 export interface Attachment {
   output: AsyncIterable<Uint8Array>;
-  /** Feeds input; resolves when it was taken (back-pressure). Absent when stdin was not asked for. */
+  /**
+   * Feeds input; resolves when it was taken (back-pressure). Attachments without stdin have it too where they take signals and
+   * resizes; without it the API sends a container's by kill and resize, and drops those of an exec. After the process ended it may
+   * reject or do nothing.
+   */
   input?: (input: StreamInput) => Promise<void>;
   /** Settles after the output ended. */
   exit: Promise<ExitStatus | undefined>;
-  /** Detaches: stops the output, leaves the process alone. */
+  /** Detaches: ends the output soon, leaves the process alone. Harmless when repeated, or after the exit. */
   detach(): void;
 }
 
@@ -146,7 +150,7 @@ export interface SystemService {
   events(
     options: { since?: string; until?: string; filters: Record<string, string[]>; signal: AbortSignal },
   ): AsyncIterable<EventRecord>;
-  /** Stops all containers and then the daemon. */
+  /** Stops all containers, resolves, and then ends the daemon: the API's close waits for this very request to be answered. */
   shutdown(options: { timeoutS?: number }): Promise<void>;
 }
 
