@@ -7,6 +7,9 @@ import type { PullInit } from "../protocol.ts";
  * Permissions of the pull worker: the network, the images directory, and the question how full the disk is. No environment, no
  * processes, no foreign functions, nothing else of the file system. The daemon must itself hold all of this, `--allow-sys=statfs` included.
  *
+ * The runtime follows symbolic links out of a permitted directory. The worker cannot make one, so nobody else may there.
+ * Below /dev, /proc and /sys no directory can be permitted at all: images cannot lie in /dev/shm.
+ *
  * @param imagesDir absolute path
  */
 export function pullWorkerPermissions(imagesDir: string): WorkerPermissions {
