@@ -41,6 +41,15 @@ function ip(...args: string[]): void {
   if (!success) throw new Error(`ip ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
 }
 
+/** Ends a program and all that it started, whatever is left of them. */
+function endGroup(child: Deno.ChildProcess): void {
+  try {
+    Deno.kill(-child.pid, "SIGKILL");
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
+  }
+}
+
 /** Address of the machine and of its neighbour on the LAN between them. */
 export const HOST_IP = "192.168.77.1";
 /** The neighbour's. */
@@ -50,6 +59,7 @@ export const LAN_IP = "192.168.77.2";
 export class TestHosts implements AsyncDisposable {
   readonly #names: string[] = [];
   readonly #children = new Set<Deno.ChildProcess>();
+  readonly #workers = new Set<NetworkWorker>();
   /** Directory for the daemon's state. */
   readonly baseDir: string;
   /** Namespace path of the machine. */
@@ -72,13 +82,14 @@ export class TestHosts implements AsyncDisposable {
     ip("-n", lan, "link", "set", "eth0", "up");
   }
 
-  /** Starts a server program in a namespace; it is ended with the hosts. */
+  /** Starts a program in a namespace, in a process group of its own that is ended with the hosts. */
   serve(path: string, argv: string[]): Deno.ChildProcess {
     const child = new Deno.Command("nsenter", {
       args: [`--net=${path}`, "--", ...argv],
       stdin: "null",
       stdout: "null",
       stderr: "null",
+      detached: true,
     }).spawn();
     this.#children.add(child);
     return child;
@@ -87,17 +98,17 @@ export class TestHosts implements AsyncDisposable {
   /** Starts the network worker on the machine. */
   startWorker(): NetworkWorker {
     const worker = new NetworkWorker(this.host, this.baseDir);
-    this.#children.add(worker.process);
+    this.#workers.add(worker);
+    worker.process.status.then(() => this.#workers.delete(worker));
     return worker;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#children) {
-      try {
-        child.kill("SIGKILL");
-      } catch { /* it has ended */ }
+      endGroup(child);
       await child.status;
     }
+    for (const worker of [...this.#workers]) await worker.kill();
     for (const line of Deno.readTextFileSync("/proc/self/mountinfo").split("\n").reverse()) {
       const target = line.split(" ")[4];
       if (target?.startsWith(`${this.baseDir}/`)) new Deno.Command("umount", { args: ["-l", target] }).outputSync();
@@ -152,7 +163,9 @@ export class NetworkWorker {
 
   /** Ends the process as a crash would. */
   async kill(): Promise<void> {
-    this.process.kill("SIGKILL");
+    try {
+      this.process.kill("SIGKILL");
+    } catch { /* it has ended */ }
     await this.process.status;
     await this.#done;
   }

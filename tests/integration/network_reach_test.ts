@@ -1,0 +1,270 @@
+/**
+ * Who reaches what, as a table: each row is tried by a real connection, also the ones that must fail. Servers answer with the
+ * address they see the client at, so that a row also says whether the client's address was kept.
+ */
+
+import assert from "node:assert/strict";
+import type { PortMapping } from "../../daemon/spec/container.ts";
+import type { NetworkDefinition, NetworkResult } from "../../workers/protocol.ts";
+import {
+  HOST_IP,
+  inNetns,
+  LAN_IP,
+  mustInNetns,
+  type NetworkWorker,
+  randomId,
+  TestHosts,
+} from "../support/net_hosts.ts";
+
+const NET: NetworkDefinition = {
+  name: "nyx",
+  driver: "bridge",
+  bridge: "nyxbr0",
+  subnet: "10.88.0.0/16",
+  gateway: "10.88.0.1",
+};
+
+async function start(hosts: TestHosts, networks: NetworkDefinition[] = [NET]): Promise<NetworkWorker> {
+  const worker = hosts.startWorker();
+  const { warnings } = await worker.call("init", {
+    baseDir: hosts.baseDir,
+    networks,
+    live: [],
+    known: [],
+    poolSize: 2,
+    defaultPublishIp: "",
+  });
+  assert.deepEqual(warnings, []);
+  return worker;
+}
+
+async function container(
+  worker: NetworkWorker,
+  name: string,
+  ports: PortMapping[],
+  network = "nyx",
+): Promise<NetworkResult & { id: string; ip: string }> {
+  const id = randomId();
+  const result = await worker.call("setup", {
+    id,
+    name,
+    mode: "bridge",
+    attachments: [{ network }],
+    ports,
+    sysctls: {},
+  });
+  return { ...result, id, ip: result.endpoints[0]?.ip ?? "" };
+}
+
+/** Servers that answer `<tag> <client address>`; ready when they are bound. */
+async function answer(hosts: TestHosts, netns: string, tag: string, ports: string[]): Promise<void> {
+  for (const port of ports) {
+    const [number, protocol] = port.split("/");
+    const listen = protocol === "udp" ? `UDP4-RECVFROM:${number},fork` : `TCP4-LISTEN:${number},fork,reuseaddr`;
+    hosts.serve(netns, ["socat", listen, `SYSTEM:echo ${tag} $SOCAT_PEERADDR`]);
+  }
+  for (let i = 0; i < 100; i++) {
+    const bound = mustInNetns(netns, ["ss", "-Hlntu"]);
+    if (ports.every((p) => bound.includes(`:${p.split("/")[0]} `))) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`The servers of ${tag} did not start`);
+}
+
+/** What a client hears: the server's line, or `-`. */
+function ask(netns: string, protocol: "tcp" | "udp", address: string, port: number): string {
+  const target = protocol === "udp" ? `UDP4:${address}:${port}` : `TCP4:${address}:${port},connect-timeout=0.4`;
+  const { stdout } = inNetns(netns, ["socat", "-T0.4", "-t0.4", "-", target], "?");
+  return stdout.trim() || "-";
+}
+
+Deno.test("published ports are reachable from loopback, host addresses, the LAN and containers, as the table says", async () => {
+  await using hosts = new TestHosts();
+  const worker = await start(hosts);
+  const web = await container(worker, "web", [
+    { hostPort: 8080, containerPort: 80 },
+    { hostPort: 5353, containerPort: 53, protocol: "udp" },
+    { hostIp: "127.0.0.1", hostPort: 8081, containerPort: 80 },
+    { hostIp: "127.0.0.1", hostPort: 5354, containerPort: 53, protocol: "udp" },
+    { hostIp: HOST_IP, hostPort: 8082, containerPort: 80 },
+    { hostPort: 7000, containerPort: 7000, count: 3 },
+    { hostPort: 7100, containerPort: 7000, count: 3 },
+    { hostPort: 7000, containerPort: 7000, count: 3, protocol: "udp" },
+  ]);
+  const other = await container(worker, "other", []);
+  await answer(hosts, web.netnsPath, "web", ["80/tcp", "53/udp", "7002/tcp", "7001/udp", "90/tcp"]);
+  const gateway = "10.88.0.1";
+  const { host, lan } = hosts;
+  // A neighbour that routes loopback and the container subnet to the machine: what an attacker on the LAN would do.
+  mustInNetns(lan, [
+    "sh",
+    "-c",
+    `ip route add 10.88.0.0/16 via ${HOST_IP}
+    sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.eth0.route_localnet=1
+    ip route add 127.0.0.1/32 via ${HOST_IP} dev eth0 table 7 src ${LAN_IP}
+    ip rule add pref 0 to 127.0.0.1 dport 8081 table 7; ip rule add pref 0 to 127.0.0.1 dport 5354 table 7
+    ip rule del pref 0 lookup local; ip rule add pref 1 lookup local`,
+  ]);
+  const web80 = (from: string) => `web ${from}`;
+  const rows: [string, string, "tcp" | "udp", string, number, string][] = [
+    ["loopback, all addresses", host, "tcp", "127.0.0.1", 8080, web80(gateway)],
+    ["loopback, all addresses", host, "udp", "127.0.0.1", 5353, web80(gateway)],
+    ["loopback, published on loopback", host, "tcp", "127.0.0.1", 8081, web80(gateway)],
+    ["loopback, published on loopback", host, "udp", "127.0.0.1", 5354, web80(gateway)],
+    ["loopback, published on the LAN address", host, "tcp", "127.0.0.1", 8082, "-"],
+    ["host's own address", host, "tcp", HOST_IP, 8080, web80(HOST_IP)],
+    ["host's own address", host, "udp", HOST_IP, 5353, web80(HOST_IP)],
+    ["host's own address, published on it", host, "tcp", HOST_IP, 8082, web80(HOST_IP)],
+    ["host's own address, published on loopback", host, "tcp", HOST_IP, 8081, "-"],
+    ["host's own address, published on loopback", host, "udp", HOST_IP, 5354, "-"],
+    ["gateway address", host, "tcp", gateway, 8080, web80(gateway)],
+    ["host to the container itself", host, "tcp", web.ip, 90, web80(gateway)],
+    ["LAN: the client's address is kept", lan, "tcp", HOST_IP, 8080, web80(LAN_IP)],
+    ["LAN: the client's address is kept", lan, "udp", HOST_IP, 5353, web80(LAN_IP)],
+    ["LAN, published on the LAN address", lan, "tcp", HOST_IP, 8082, web80(LAN_IP)],
+    ["LAN, range with equal ports", lan, "tcp", HOST_IP, 7002, web80(LAN_IP)],
+    ["LAN, range with equal ports", lan, "udp", HOST_IP, 7001, web80(LAN_IP)],
+    ["LAN, range with shifted ports", lan, "tcp", HOST_IP, 7102, web80(LAN_IP)],
+    ["LAN, behind the range", lan, "tcp", HOST_IP, 7003, "-"],
+    ["LAN, published on loopback", lan, "tcp", HOST_IP, 8081, "-"],
+    ["LAN, published on loopback", lan, "udp", HOST_IP, 5354, "-"],
+    ["LAN, routes 127.0.0.1 to the host", lan, "tcp", "127.0.0.1", 8081, "-"],
+    ["LAN, routes 127.0.0.1 to the host", lan, "udp", "127.0.0.1", 5354, "-"],
+    ["LAN, routes the subnet to the host: unpublished port", lan, "tcp", web.ip, 90, "-"],
+    ["LAN, routes the subnet to the host: loopback-published port", lan, "tcp", web.ip, 80, "-"],
+    ["container to container", other.netnsPath, "tcp", web.ip, 80, web80(other.ip)],
+    ["container to container", other.netnsPath, "udp", web.ip, 53, web80(other.ip)],
+    ["container to another's published port", other.netnsPath, "tcp", HOST_IP, 8080, web80(gateway)],
+    ["container to another's published port", other.netnsPath, "udp", HOST_IP, 5353, web80(gateway)],
+    ["container to another's published port by the gateway", other.netnsPath, "tcp", gateway, 8080, web80(gateway)],
+    ["container to its own published port", web.netnsPath, "tcp", HOST_IP, 8080, web80(gateway)],
+    ["container to its own published port", web.netnsPath, "udp", HOST_IP, 5353, web80(gateway)],
+    ["container to its own published port by the gateway", web.netnsPath, "tcp", gateway, 8080, web80(gateway)],
+    ["container to a port published on the host's loopback", other.netnsPath, "tcp", HOST_IP, 8081, "-"],
+  ];
+  const wrong = rows.map(([what, from, protocol, address, port, expected]) => {
+    const heard = ask(from, protocol, address, port);
+    return heard === expected
+      ? undefined
+      : `${what}: ${protocol} ${address}:${port} heard "${heard}", not "${expected}"`;
+  }).filter((w) => w !== undefined);
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("a loopback-published port hears nothing from the wire: the neighbour's packet to 127.0.0.1 arrives and is dropped", async () => {
+  await using hosts = new TestHosts();
+  const worker = await start(hosts);
+  const web = await container(worker, "web", [{ hostIp: "127.0.0.1", hostPort: 8081, containerPort: 80 }]);
+  await answer(hosts, web.netnsPath, "web", ["80/tcp"]);
+  // The attack goes through for real: with nyx's first chain out of the way it reaches the container.
+  mustInNetns(hosts.lan, [
+    "sh",
+    "-c",
+    `sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.eth0.route_localnet=1
+    ip route add 127.0.0.1/32 via ${HOST_IP} dev eth0 table 7 src ${LAN_IP}
+    ip rule add pref 0 to 127.0.0.1 dport 8081 table 7
+    ip rule del pref 0 lookup local; ip rule add pref 1 lookup local`,
+  ]);
+  assert.equal(ask(hosts.lan, "tcp", "127.0.0.1", 8081), "-");
+  mustInNetns(hosts.host, ["nft", "flush", "chain", "inet", "nyx_nyxbr0", "early"]);
+  assert.equal(ask(hosts.lan, "tcp", "127.0.0.1", 8081), `web ${LAN_IP}`, "the attack itself must work");
+});
+
+Deno.test("containers go out with the host's address, and take over no traffic to other hosts", async () => {
+  await using hosts = new TestHosts();
+  const worker = await start(hosts);
+  const web = await container(worker, "web", [{ hostPort: 8080, containerPort: 80 }]);
+  const other = await container(worker, "other", []);
+  await answer(hosts, web.netnsPath, "web", ["80/tcp"]);
+  await answer(hosts, hosts.lan, "lan", ["8080/tcp", "5353/udp"]);
+  // Port 8080 of the neighbour stays the neighbour's, from the host and from a container.
+  assert.equal(ask(hosts.host, "tcp", LAN_IP, 8080), `lan ${HOST_IP}`);
+  assert.equal(ask(other.netnsPath, "tcp", LAN_IP, 8080), `lan ${HOST_IP}`);
+  assert.equal(ask(other.netnsPath, "udp", LAN_IP, 5353), `lan ${HOST_IP}`);
+  assert.equal(inNetns(other.netnsPath, ["ping", "-c1", "-W1", "-q", LAN_IP]).code, 0);
+});
+
+Deno.test("a container cannot reach the services on the host's loopback by way of route_localnet on the bridge", async () => {
+  await using hosts = new TestHosts();
+  const worker = await start(hosts);
+  const evil = await container(worker, "evil", []);
+  hosts.serve(hosts.host, ["socat", "TCP4-LISTEN:9000,bind=127.0.0.1,fork,reuseaddr", "SYSTEM:echo secret"]);
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(ask(hosts.host, "tcp", "127.0.0.1", 9000), "secret");
+  // A container with NET_ADMIN sends to 127.0.0.1 through the gateway.
+  mustInNetns(evil.netnsPath, [
+    "sh",
+    "-c",
+    `sysctl -qw net.ipv4.conf.all.route_localnet=1
+    ip rule add pref 1 lookup local; ip rule del pref 0 lookup local
+    ip route add 127.0.0.1/32 via 10.88.0.1 dev eth0 table 7 src ${evil.ip}; ip rule add pref 0 to 127.0.0.1 dport 9000 table 7`,
+  ]);
+  assert.equal(ask(evil.netnsPath, "tcp", "127.0.0.1", 9000), "-");
+  mustInNetns(hosts.host, ["nft", "flush", "chain", "inet", "nyx_nyxbr0", "early"]);
+  assert.equal(ask(evil.netnsPath, "tcp", "127.0.0.1", 9000), "secret", "the attack itself must work");
+});
+
+Deno.test("networks are isolated from one another but for published ports; an internal network has no way out", async () => {
+  await using hosts = new TestHosts();
+  const second = { ...NET, name: "second", bridge: "nyxbr1", subnet: "10.89.0.0/24", gateway: "10.89.0.1" };
+  const closed = {
+    ...NET,
+    name: "closed",
+    bridge: "nyxbr2",
+    subnet: "10.90.0.0/24",
+    gateway: "10.90.0.1",
+    internal: true,
+  };
+  const worker = await start(hosts, [NET, second, closed]);
+  const web = await container(worker, "web", [{ hostPort: 8080, containerPort: 80 }]);
+  const far = await container(worker, "far", [], "second");
+  const inner = await container(worker, "inner", [], "closed");
+  const inner2 = await container(worker, "inner2", [], "closed");
+  await answer(hosts, web.netnsPath, "web", ["80/tcp"]);
+  await answer(hosts, inner.netnsPath, "inner", ["80/tcp"]);
+  await answer(hosts, hosts.lan, "lan", ["80/tcp"]);
+  assert.equal(ask(far.netnsPath, "tcp", web.ip, 80), "-");
+  assert.equal(ask(far.netnsPath, "tcp", HOST_IP, 8080), "web 10.88.0.1");
+  assert.equal(ask(far.netnsPath, "tcp", LAN_IP, 80), `lan ${HOST_IP}`);
+  assert.equal(ask(inner2.netnsPath, "tcp", inner.ip, 80), `inner ${inner2.ip}`);
+  mustInNetns(inner.netnsPath, ["ip", "route", "add", "default", "via", "10.90.0.1"]);
+  assert.equal(ask(inner.netnsPath, "tcp", LAN_IP, 80), "-");
+  assert.equal(ask(inner.netnsPath, "tcp", web.ip, 80), "-");
+  assert.equal(ask(web.netnsPath, "tcp", inner.ip, 80), "-");
+});
+
+Deno.test("UDP clients that sent before the port was published, or to a container that is gone, are served by the one of now", async () => {
+  await using hosts = new TestHosts();
+  const worker = await start(hosts);
+  // One client socket that keeps sending: the kernel would go on with its old connection entry.
+  hosts.serve(hosts.lan, [
+    "sh",
+    "-c",
+    `while :; do echo x; sleep 0.05; done | socat -u - UDP4-SENDTO:${HOST_IP}:5353,bind=${LAN_IP}:40000`,
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const heard = async (netns: string): Promise<string> => {
+    const child = new Deno.Command("nsenter", {
+      args: [
+        `--net=${netns}`,
+        "--",
+        "timeout",
+        "2",
+        "socat",
+        "-u",
+        "UDP4-RECVFROM:53",
+        "SYSTEM:echo $SOCAT_PEERADDR >&2",
+      ],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    return new TextDecoder().decode((await child.output()).stderr).trim();
+  };
+  for (const name of ["first", "second"]) {
+    const c = await container(worker, name, [{ hostPort: 5353, containerPort: 53, protocol: "udp" }]);
+    assert.equal(await heard(c.netnsPath), LAN_IP, name);
+    await worker.call("teardown", { id: c.id });
+    await worker.call("release", { id: c.id });
+  }
+});
