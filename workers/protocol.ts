@@ -484,8 +484,6 @@ export type StreamsStage = {
         stdin: boolean;
         log: LogOptions;
         consoleSize?: { rows: number; cols: number };
-        /** An attachment (as `attach`) that is in place before the process runs, so that it sees the first byte. */
-        attach?: { port: MessagePort; stdout: boolean; stderr: boolean };
       };
       result: { pid: number; startedAt: string; cgroup?: string };
       progress: never;

@@ -123,7 +123,6 @@ export class Container {
   async #start(options: LaunchOptions, byUser: boolean): Promise<number> {
     if (byUser && (this.status === "running" || this.status === "paused")) {
       if (this.status === "paused") next("paused", "start", this.name);
-      options.attach?.port.close();
       return this.record.state.pid;
     }
     this.#move("start");
@@ -143,7 +142,6 @@ export class Container {
     try {
       state.pid = await launch(this.#deps, this.record, this.#owner.joined(this.record), options);
     } catch (e) {
-      options.attach?.port.close();
       throw await this.#startFailed(e);
     }
     this.#move("started");

@@ -15,16 +15,8 @@ export interface Joined {
   pids: { pid?: number; ipc?: number; uts?: number };
 }
 
-/** An attachment to put in place before the process runs. */
-export interface LaunchAttach {
-  port: MessagePort;
-  stdout: boolean;
-  stderr: boolean;
-}
-
 /** How the process is connected. */
 export interface LaunchOptions {
-  attach?: LaunchAttach;
   consoleSize?: { rows: number; cols: number };
 }
 
@@ -173,8 +165,7 @@ export async function launch(
     stdin: record.spec.openStdin === true,
     log: record.spec.log ?? {},
     ...(options.consoleSize === undefined ? {} : { consoleSize: options.consoleSize }),
-    ...(options.attach === undefined ? {} : { attach: options.attach }),
-  }, { transfer: options.attach === undefined ? [] : [options.attach.port] });
+  });
   const [result] = await settleAll([started, spare]);
   record.state.startedAt = result.startedAt;
   if (result.cgroup !== undefined) record.cgroup = result.cgroup;

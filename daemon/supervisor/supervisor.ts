@@ -270,10 +270,29 @@ export class Supervisor implements ContainerService, Owner {
     if (container.live) {
       return { pid: container.record.state.pid, attachment: await this.attach(container.id, attach) };
     }
+    // The streams worker takes an attachment before there is a process, so that it sees the first byte.
+    const failed = new AbortController();
+    const { channel, operation } = this.#beginAttach(container.id, attach, failed.signal);
+    try {
+      const pid = await container.start(sized);
+      return { pid, attachment: this.#attachment(container, channel, following(channel, operation), attach) };
+    } catch (e) {
+      operation.catch(() => {});
+      failed.abort();
+      channel.receiver.cancel();
+      throw e;
+    }
+  }
+
+  #beginAttach(id: string, options: AttachOptions, signal?: AbortSignal) {
     const channel = outputChannel();
-    const { stdout, stderr } = attach;
-    const pid = await container.start({ ...sized, attach: { port: channel.port, stdout, stderr } });
-    return { pid, attachment: this.#attachment(container, channel, channel.receiver, attach) };
+    const { stdout, stderr, replay } = options;
+    const request = { id, port: channel.port, stdout, stderr, ...(replay === undefined ? {} : { replay }) };
+    const operation = this.#deps.stages.streams.call("attach", request, {
+      transfer: [channel.port],
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return { channel, operation };
   }
 
   #attachment(
@@ -301,14 +320,7 @@ export class Supervisor implements ContainerService, Owner {
         ),
       );
     }
-    const channel = outputChannel();
-    const operation = this.#deps.stages.streams.call("attach", {
-      id: container.id,
-      port: channel.port,
-      stdout: options.stdout,
-      stderr: options.stderr,
-      ...(options.replay === undefined ? {} : { replay: options.replay }),
-    }, { transfer: [channel.port] });
+    const { channel, operation } = this.#beginAttach(container.id, options);
     return Promise.resolve(this.#attachment(container, channel, following(channel, operation), options));
   }
 
