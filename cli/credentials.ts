@@ -14,14 +14,6 @@ export interface CredentialsOptions {
   configDir?: string;
 }
 
-/** What became of a login. */
-export interface StoredCredentials {
-  /** The program `docker-credential-<name>`, or the path of the file that now holds it. */
-  where: string;
-  /** Whether it is kept readable in a file rather than by a helper. */
-  plain: boolean;
-}
-
 type Fields = Record<string, unknown>;
 
 /** Key under which docker keeps the login for its own registry. */
@@ -218,13 +210,14 @@ function requirePath(options: CredentialsOptions): string {
  *
  * @param registryHost domain as in a reference
  * @param credentials user and password, or an identity token
+ * @returns a sentence that says where it is kept now
  * @throws NyxError failed_precondition
  */
 export async function storeCredentials(
   registryHost: string,
   credentials: RegistryCredentials,
   options: CredentialsOptions = {},
-): Promise<StoredCredentials> {
+): Promise<string> {
   const path = requirePath(options);
   const config = readConfig(path);
   const helper = helperOf(config, registryHost);
@@ -249,7 +242,9 @@ export async function storeCredentials(
   auths[key] = entry;
   config["auths"] = auths;
   writeConfig(path, config);
-  return helper === undefined ? { where: path, plain: true } : { where: `docker-credential-${helper}`, plain: false };
+  return helper === undefined
+    ? `The login is kept in ${path}, not encrypted, readable by its owner alone`
+    : `The login is kept by docker-credential-${helper}`;
 }
 
 /**

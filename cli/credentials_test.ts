@@ -98,7 +98,7 @@ Deno.test("storeCredentials: mode 0600, foreign keys kept, what was stored is fo
   await withConfig(async (s) => {
     const { configDir } = s;
     const created = await storeCredentials("ghcr.io", { username: "ü", password: "pä:ss" }, { configDir });
-    assert.deepEqual(created, { where: s.path, plain: true });
+    assert.ok(created.includes(s.path), created);
     assert.equal(Deno.statSync(s.path).mode, 0o100600);
     assert.deepEqual(await lookupCredentials("ghcr.io", { configDir }), { username: "ü", password: "pä:ss" });
     s.write({
@@ -149,7 +149,7 @@ Deno.test("credentials: credHelpers and credsStore speak the helper protocol, an
         s.write(config);
         assert.equal(await lookupCredentials("docker.io", { configDir }), undefined);
         const stored = await storeCredentials("docker.io", { username: "u", password: "s3cret" }, { configDir });
-        assert.deepEqual(stored, { where: "docker-credential-nyxtest", plain: false });
+        assert.equal(stored, "The login is kept by docker-credential-nyxtest");
         assert.ok(!Deno.readTextFileSync(s.path).includes(b64("u:s3cret")));
         assert.deepEqual(await lookupCredentials("docker.io", { configDir }), { username: "u", password: "s3cret" });
         await storeCredentials("docker.io", { username: "u", identityToken: "refresh" }, { configDir });
