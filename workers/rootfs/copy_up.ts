@@ -4,16 +4,19 @@
  */
 
 import { NyxError } from "../../daemon/spec/errors.ts";
-import { isErrno } from "../../ffi/errno.ts";
+import { isErrno, SyscallError } from "../../ffi/errno.ts";
 import { AT, AT_FDCWD, type FileKernel, type FileStat, O, OwnedFd, S } from "../../ffi/file.ts";
 import { openInRoot, openRoot } from "./in_root.ts";
-import { removeTree } from "./remove_tree.ts";
+import { emptyDirectory } from "./remove_tree.ts";
 import type { MountKernel } from "../../ffi/mount.ts";
 import { Slice } from "./slice.ts";
 
 /** Beside a volume's _data while it is being filled: a crash in between makes the next start begin again. */
 export const POPULATING_MARK = ".populating";
 
+/** Deepest directory copied; each level holds two descriptors. An image's paths, of 4096 bytes at most, stay below. */
+const MAX_DEPTH = 2048;
+const ENAMETOOLONG = 36;
 const COPY_BYTES = 8 * 1024 * 1024;
 const OPEN_DIR = O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC;
 /** Attributes of overlayfs itself, which mean nothing outside a layer. */
@@ -24,8 +27,9 @@ type Bytes = Uint8Array<ArrayBuffer>;
 /** One copy. */
 class Copier {
   readonly #slice = new Slice();
-  /** First copy of each file with more links, as (directory path, name) below the volume. */
+  /** O_PATH descriptor, by its /proc path, of the first copy of each file with more links. */
   readonly #links = new Map<string, string>();
+  readonly #open: number[] = [];
   copied = 0;
 
   constructor(
@@ -34,22 +38,23 @@ class Copier {
     readonly signal: AbortSignal | undefined,
   ) {}
 
-  /** Copies the entries of one directory; `path` is where it is below the volume. */
-  async directory(from: number, to: number, path: string): Promise<void> {
+  /** Copies the entries of one directory. */
+  async directory(from: number, to: number, depth = 0): Promise<void> {
+    if (depth > MAX_DEPTH) throw new SyscallError("openat", ENAMETOOLONG, this.volumeDir);
     for (const entry of this.kernel.readDirectory(from)) {
       if (this.#slice.due) await this.#slice.pause(this.signal);
       const stat = this.kernel.statx(from, entry.bytes, AT.SYMLINK_NOFOLLOW);
       this.copied++;
-      if ((stat.mode & S.IFMT) === S.IFDIR) await this.#subdirectory(from, to, entry.bytes, `${path}/${entry.name}`);
+      if ((stat.mode & S.IFMT) === S.IFDIR) await this.#subdirectory(from, to, entry.bytes, depth + 1);
       else await this.#entry(from, to, entry.bytes, stat);
     }
   }
 
-  async #subdirectory(from: number, to: number, name: Bytes, path: string): Promise<void> {
+  async #subdirectory(from: number, to: number, name: Bytes, depth: number): Promise<void> {
     using source = new OwnedFd(this.kernel, this.kernel.openat(from, name, OPEN_DIR));
     this.kernel.mkdirat(to, name, 0o700);
     using target = new OwnedFd(this.kernel, this.kernel.openat(to, name, OPEN_DIR));
-    await this.directory(source.fd, target.fd, path);
+    await this.directory(source.fd, target.fd, depth);
     this.attributes(source.fd, target.fd);
   }
 
@@ -101,8 +106,6 @@ class Copier {
     this.#links.set(key, `/proc/self/fd/${fd}`);
   }
 
-  readonly #open: number[] = [];
-
   async #file(from: number, to: number, name: Bytes): Promise<void> {
     using source = new OwnedFd(
       this.kernel,
@@ -143,14 +146,8 @@ class Copier {
 }
 
 function isEmpty(kernel: FileKernel, fd: number): boolean {
-  const fresh = new OwnedFd(kernel, kernel.openat(fd, ".", OPEN_DIR));
-  using dir = fresh;
+  using dir = new OwnedFd(kernel, kernel.openat(fd, ".", OPEN_DIR));
   return kernel.readDirectory(dir.fd).length === 0;
-}
-
-async function clear(kernel: FileKernel & MountKernel, dir: string, fd: number): Promise<void> {
-  using fresh = new OwnedFd(kernel, kernel.openat(fd, ".", OPEN_DIR));
-  for (const entry of kernel.readDirectory(fresh.fd)) await removeTree(kernel, `${dir}/${entry.name}`);
 }
 
 /**
@@ -172,7 +169,7 @@ export async function populateVolume(
   const mark = `${volumeDir.slice(0, volumeDir.lastIndexOf("/"))}/${POPULATING_MARK}`;
   using root = openRoot(kernel, rootfs);
   using volume = new OwnedFd(kernel, kernel.openat(AT_FDCWD, volumeDir, OPEN_DIR));
-  if (exists(kernel, mark)) await clear(kernel, volumeDir, volume.fd);
+  if (exists(kernel, mark)) await emptyDirectory(kernel, volume.fd, volumeDir);
   else if (!isEmpty(kernel, volume.fd)) return 0;
   let source: OwnedFd;
   try {
@@ -185,7 +182,7 @@ export async function populateVolume(
   kernel.close(kernel.openat(AT_FDCWD, mark, O.WRONLY | O.CREAT | O.CLOEXEC, 0o600));
   const copier = new Copier(kernel, volumeDir, signal);
   try {
-    await copier.directory(from.fd, volume.fd, "");
+    await copier.directory(from.fd, volume.fd);
     copier.attributes(from.fd, volume.fd);
   } catch (e) {
     throw new NyxError(

@@ -11,6 +11,8 @@ export interface Change {
 }
 
 const OPEN_DIR = O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC;
+/** Deepest directory looked into, since each level holds a descriptor. */
+const MAX_DEPTH = 2048;
 const OPAQUE = "trusted.overlay.opaque";
 const Y = 0x79;
 
@@ -87,12 +89,12 @@ class Differ {
 
   constructor(readonly kernel: FileKernel, readonly signal: AbortSignal | undefined) {}
 
-  async directory(upperFd: number, lower: LowerView, path: string): Promise<void> {
+  async directory(upperFd: number, lower: LowerView, path: string, depth = 0): Promise<void> {
     const upper = new Set<string>();
     for (const entry of this.kernel.readDirectory(upperFd)) {
       if (this.#slice.due) await this.#slice.pause(this.signal);
       upper.add(entry.name);
-      await this.#entry(upperFd, lower, entry.bytes, `${path}/${entry.name}`);
+      await this.#entry(upperFd, lower, entry.bytes, `${path}/${entry.name}`, depth);
     }
     if (!isOpaque(this.kernel, upperFd)) return;
     // Made anew by the container: what the image had there is gone unless made again.
@@ -101,7 +103,7 @@ class Differ {
     }
   }
 
-  async #entry(upperFd: number, lower: LowerView, name: Bytes, path: string): Promise<void> {
+  async #entry(upperFd: number, lower: LowerView, name: Bytes, path: string, depth: number): Promise<void> {
     const stat = tryStat(this.kernel, upperFd, name);
     if (stat === undefined) return;
     const before = lower.find(name);
@@ -110,10 +112,10 @@ class Differ {
       return;
     }
     this.changes.push({ kind: before === undefined ? "A" : "C", path });
-    if (!isDirectory(stat)) return;
+    if (!isDirectory(stat) || depth >= MAX_DEPTH) return;
     using fd = new OwnedFd(this.kernel, this.kernel.openat(upperFd, name, OPEN_DIR));
     using below = before !== undefined && isDirectory(before) ? lower.enter(name) : new LowerView(this.kernel, []);
-    await this.directory(fd.fd, below, path);
+    await this.directory(fd.fd, below, path, depth + 1);
   }
 }
 

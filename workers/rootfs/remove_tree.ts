@@ -139,6 +139,17 @@ class Remover {
 }
 
 /**
+ * Removes everything in a directory and keeps the directory, on the terms of {@linkcode removeTree}.
+ *
+ * @param dirFd open directory
+ * @param path what to call it in errors
+ */
+export async function emptyDirectory(kernel: FileKernel & MountKernel, dirFd: number, path: string): Promise<void> {
+  using fresh = new OwnedFd(kernel, kernel.openat(dirFd, ".", OPEN_DIR));
+  await new Remover(kernel, path).empty(fresh);
+}
+
+/**
  * Removes a file or a whole tree, in slices between which other operations run.
  *
  * @param path absolute; its parent directories are trusted, it and all below are not

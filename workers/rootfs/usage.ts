@@ -5,6 +5,8 @@ import { AT, AT_FDCWD, type FileKernel, type FileStat, O, OwnedFd, S } from "../
 import { Slice } from "./slice.ts";
 
 const BLOCK = 512;
+/** Deepest directory looked into, since each level holds a descriptor; what a container hides deeper is not counted. */
+const MAX_DEPTH = 2048;
 const OPEN_DIR = O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC;
 
 /** Counts one tree, remembering hard links; one instance for trees that share files. */
@@ -41,7 +43,7 @@ class Counter {
           stack.pop()?.fd[Symbol.dispose]();
           continue;
         }
-        const below = this.#open(level.fd.fd, next);
+        const below = stack.length < MAX_DEPTH ? this.#open(level.fd.fd, next) : undefined;
         if (below !== undefined) pending.push(below);
       }
     } finally {
