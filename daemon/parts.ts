@@ -6,6 +6,7 @@ import { findInit, hostname } from "./host_files.ts";
 import { ImageStore } from "./images/store.ts";
 import type { Logger } from "./log/logger.ts";
 import { RecordStore } from "./persist/store.ts";
+import { hostWarnings, readHostFacts } from "./runtime/host_facts.ts";
 import { parsePlatform } from "./spec/platform.ts";
 import type { ContainerDefaults, Stages, SupervisorDeps } from "./supervisor/deps.ts";
 import { networkIds, readopt } from "./supervisor/recover.ts";
@@ -45,7 +46,7 @@ async function startStages(config: DaemonConfig, workers: Workers): Promise<{ st
     streams: workers.streams(),
   };
   await Promise.all(Object.values(stages).map((w) => w.ready));
-  const host = await stages.rootfs.call("hostFacts", {});
+  const host = await readHostFacts(stages.rootfs);
   for (const dir of ["run", "overlay"]) await stages.rootfs.call("shareDir", { path: `${config.baseDir}/${dir}` });
   return { stages, host };
 }
@@ -143,7 +144,7 @@ export async function assemble(
     events,
     host,
     crunVersion: streams.crunVersion,
-    warnings: network.warnings,
+    warnings: [...hostWarnings(host), ...network.warnings],
   };
 }
 

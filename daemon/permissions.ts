@@ -84,7 +84,7 @@ export function nyxdPermissions(paths: PermissionPaths): PermissionFlag[] {
       flag: `--allow-run=${[paths.crun, ...PROGRAMS].join(",")}`,
       reason: "crun, the monitors' shell, nft as a fallback",
     },
-    { flag: "--allow-sys=statfs", reason: "how full the disk is" },
+    { flag: "--allow-sys=statfs,systemMemoryInfo", reason: "how full the disk is, how much memory there is" },
     { flag: `--allow-env=${ENVIRONMENT.join(",")}`, reason: "systemd's notify socket, the subnet's settings, proxies" },
   ];
 }

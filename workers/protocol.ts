@@ -558,6 +558,10 @@ export type StreamsStage = {
     };
     /** Removes a container's log with its rotated parts. Idempotent. */
     removeLog: { request: { id: string }; result: void; progress: never };
+    /** Processes of a container, by the pid of its first, as rows. */
+    processes: { request: { pid: number }; result: { titles: string[]; processes: string[][] }; progress: never };
+    /** Counters of a container now: nanoseconds of CPU, bytes, processes. What the host does not count is absent. */
+    usage: { request: { pid: number }; result: Record<string, number>; progress: never };
     /** Containers crun knows, with pid and status. */
     list: { request: Record<string, never>; result: { id: string; pid: number; status: string }[]; progress: never };
     /** Waits until all log writers have flushed, and lets go of everything without touching containers. */

@@ -14,21 +14,11 @@ export async function erase(deps: SupervisorDeps, record: ContainerRecord, volum
   if (ownsNetwork(networkMode(record))) await deps.stages.network.call("release", { id: record.id });
   await Promise.all([
     deps.stages.rootfs.call("removeTree", { path: record.bundleDir }),
-    removeLogs(`${deps.baseDir}/logs`, record.id),
+    deps.stages.streams.call("removeLog", { id: record.id }),
   ]);
   const anonymous = record.mounts.flatMap((m) => m.anonymous && m.name !== undefined ? [m.name] : []);
   if (volumes && anonymous.length > 0) await deps.volumes.removeAnonymous(anonymous);
   await deps.store.remove(record.id);
-}
-
-/** Removes logs/<id>.log and its rotated siblings. */
-async function removeLogs(dir: string, id: string): Promise<void> {
-  for await (const entry of Deno.readDir(dir)) {
-    if (!entry.name.startsWith(`${id}.log`)) continue;
-    await Deno.remove(`${dir}/${entry.name}`).catch((e) => {
-      if (!(e instanceof Deno.errors.NotFound)) throw e;
-    });
-  }
 }
 
 /** Whether `promise` settled within `ms`; negative waits for ever. */

@@ -9,7 +9,6 @@ import { nowRfc3339 } from "../spec/time.ts";
 import type { ContainerRecord } from "../persist/record.ts";
 import type { ExitStatus, StreamsStage } from "../../workers/protocol.ts";
 import { HealthWatch } from "../health/watch.ts";
-import { processTable, usageOf } from "../runtime/processes.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
 import { Container, type Owner } from "./container.ts";
 import { checkName, newRecord } from "./create.ts";
@@ -495,13 +494,14 @@ export class Supervisor implements ContainerService, Owner {
   /** Processes inside. */
   async top(ref: string): Promise<{ titles: string[]; processes: string[][] }> {
     const container = this.find(ref);
-    return await processTable(running(container, "list the processes of"));
+    const pid = running(container, "list the processes of");
+    return await this.#deps.stages.streams.call("processes", { pid });
   }
 
   /** Usage now. */
   async stats(ref: string): Promise<Record<string, number | string>> {
     const container = this.find(ref);
-    const usage = await usageOf(running(container, "measure"));
+    const usage = await this.#deps.stages.streams.call("usage", { pid: running(container, "measure") });
     return { id: container.id, name: container.name, ...usage };
   }
 

@@ -71,7 +71,7 @@ export class System implements SystemService {
       kernel: host.kernel,
       architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
       cpus: navigator.hardwareConcurrency,
-      memoryBytes: await totalMemory(),
+      memoryBytes: Deno.systemMemoryInfo().total,
       crun: crunVersion,
       network: { name: config.network, bridge: config.bridge, subnet: config.subnet, gateway: config.gateway },
       eventLoopDelayMs: delay.read(),
@@ -130,9 +130,4 @@ export class System implements SystemService {
     await this.#deps.supervisor.stopAll(options.timeoutS);
     this.#deps.stop(false);
   }
-}
-
-async function totalMemory(): Promise<number> {
-  const text = await Deno.readTextFile("/proc/meminfo");
-  return Number(/^MemTotal:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
 }

@@ -93,6 +93,8 @@ serve<StreamsStage>("streams", {
   exec: after("exec"),
   logs: after("logs"),
   removeLog: after("removeLog"),
+  processes: after("processes"),
+  usage: after("usage"),
   list: after("list"),
   shutdown: after("shutdown"),
 });

@@ -10,14 +10,15 @@ import { cgroupPids } from "./cgroup.ts";
 import { Container, type ContainerSpec, monitorDir } from "./container.ts";
 import type { StreamsContext } from "./context.ts";
 import { Exec } from "./exec.ts";
-import { logPath, removeLog } from "./log_file.ts";
-import { LogReader } from "./log_reader.ts";
+import { type LogFile, logPath, removeLog } from "./log_file.ts";
+import { LogReader, type Position } from "./log_reader.ts";
 import { normaliseTime } from "./log_read.ts";
 import { parseExitFile, removeMonitorDir, SAFE_ID } from "./monitor.ts";
 import { tryReadText } from "./proc.ts";
 import { parseSignal } from "./signals.ts";
 import { releaseTerminal, writeLine } from "./terminal.ts";
 import { ociResources } from "./update.ts";
+import { processTable, usageOf } from "./processes.ts";
 
 type Request<K extends keyof StreamsStage["ops"]> = StreamsStage["ops"][K]["request"];
 type Ops = Omit<Handlers<StreamsStage>, "init">;
@@ -61,6 +62,8 @@ export class Streams {
       exec: (r, c) => this.exec(r, c),
       logs: (r, c) => this.logs(r, c),
       removeLog: (r) => removeLog(this.#context.files, logPath(this.#context.baseDir, checkId(r.id))),
+      processes: ({ pid }) => processTable(pid),
+      usage: ({ pid }) => usageOf(pid),
       list: () => this.list(),
       shutdown: () => this.shutdown(),
     };
@@ -110,12 +113,17 @@ export class Streams {
     const onAbort = () => attachment.detach();
     signal.addEventListener("abort", onAbort);
     try {
-      if (request.replay !== undefined) await this.#replay(request, attachment);
       if (signal.aborted) attachment.detach();
-      const now = this.#containers.get(id);
-      if (now?.exit !== undefined) attachment.end();
-      else if (now !== undefined) now.output.attach(attachment);
-      else this.#attachEarly(id, attachment);
+      const live = container !== undefined && container.exit === undefined;
+      const log = live ? container.output.log : undefined;
+      // From one and the same moment on: what is in the log then is replayed, what comes after is held until that is done.
+      const stopAt = log === undefined ? undefined : { number: log.number, offset: log.size };
+      attachment.hold();
+      if (live) container.output.attach(attachment);
+      else if (container === undefined) this.#attachEarly(id, attachment);
+      if (request.replay !== undefined) await this.#replay(request, attachment, log, stopAt);
+      attachment.release();
+      if (container !== undefined && !live) attachment.end();
       return { reason: await attachment.done };
     } finally {
       signal.removeEventListener("abort", onAbort);
@@ -252,7 +260,9 @@ export class Streams {
         },
         format: { format: request.format, timestamps: request.timestamps },
         tail: request.tail,
-        follow: request.follow && container?.exit === undefined ? container?.output.log : undefined,
+        writer: container?.exit === undefined ? container?.output.log : undefined,
+        follow: request.follow,
+        stopAt: undefined,
         signal: AbortSignal.any([signal, gone.signal]),
         send: (bytes) => sender.send(bytes),
       });
@@ -312,17 +322,24 @@ export class Streams {
     return container;
   }
 
-  async #replay(request: Request<"attach">, attachment: Attachment): Promise<void> {
+  async #replay(
+    request: Request<"attach">,
+    attachment: Attachment,
+    writer: LogFile | undefined,
+    stopAt: Position | undefined,
+  ): Promise<void> {
     const reader = new LogReader(this.#context.files, {
       id: request.id,
       path: logPath(this.#context.baseDir, request.id),
       filter: { stdout: request.stdout, stderr: request.stderr, since: undefined, until: undefined, grep: undefined },
       format: { format: "frames", timestamps: false },
       tail: request.replay,
-      follow: undefined,
+      writer,
+      follow: false,
+      stopAt,
       signal: NEVER,
       send: (bytes) => {
-        attachment.pushFrames(bytes);
+        attachment.pushReplay(bytes);
         return Promise.resolve();
       },
     });

@@ -1,11 +1,12 @@
 /** What runs in a container and what it uses, read from /proc and the cgroup file systems. */
 
-import { NyxError } from "../spec/errors.ts";
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { tryReadText } from "./proc.ts";
 
 /** A container's cgroup directory for each controller; key "" is the unified hierarchy. */
-async function cgroupDirs(pid: number): Promise<Map<string, string>> {
+function cgroupDirs(pid: number): Map<string, string> {
   const dirs = new Map<string, string>();
-  for (const line of (await readProc(`/proc/${pid}/cgroup`)).trim().split("\n")) {
+  for (const line of (readProc(`/proc/${pid}/cgroup`)).trim().split("\n")) {
     const [, controllers = "", path = "/"] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     for (const controller of controllers.split(",")) {
       const name = controller.replace(/^name=/, "");
@@ -15,38 +16,28 @@ async function cgroupDirs(pid: number): Promise<Map<string, string>> {
   return dirs;
 }
 
-async function readProc(path: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (e) {
-    throw new NyxError("unavailable", `Could not read ${path}: the process has just ended`, {
-      cause: e,
-      retryable: true,
-    });
-  }
+function readProc(path: string): string {
+  const text = tryReadText(path);
+  if (text !== undefined) return text;
+  throw new NyxError("unavailable", `Could not read ${path}: the process has just ended`, { retryable: true });
 }
 
-async function tryRead(path: string | undefined): Promise<string | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return await Deno.readTextFile(path);
-  } catch {
-    return undefined;
-  }
+function tryRead(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : tryReadText(path);
 }
 
 /** Rows as `ps -ef` words them. */
-export async function processTable(pid: number): Promise<{ titles: string[]; processes: string[][] }> {
-  const dirs = await cgroupDirs(pid);
-  const listing = await firstRead([dirs.get("pids"), dirs.get("memory"), dirs.get("")], "cgroup.procs");
-  const bootMs = Number(/^btime (\d+)$/m.exec(await readProc("/proc/stat"))?.[1] ?? 0) * 1000;
+export function processTable(pid: number): { titles: string[]; processes: string[][] } {
+  const dirs = cgroupDirs(pid);
+  const listing = firstRead([dirs.get("pids"), dirs.get("memory"), dirs.get("")], "cgroup.procs");
+  const bootMs = Number(/^btime (\d+)$/m.exec(readProc("/proc/stat"))?.[1] ?? 0) * 1000;
   const processes: string[][] = [];
   for (const each of listing.trim().split("\n")) {
-    const stat = await tryRead(`/proc/${each}/stat`);
-    const status = await tryRead(`/proc/${each}/status`);
+    const stat = tryRead(`/proc/${each}/stat`);
+    const status = tryRead(`/proc/${each}/status`);
     if (stat === undefined || status === undefined) continue;
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const command = ((await tryRead(`/proc/${each}/cmdline`)) ?? "").split("\0").filter((w) => w !== "").join(" ");
+    const command = ((tryRead(`/proc/${each}/cmdline`)) ?? "").split("\0").filter((w) => w !== "").join(" ");
     const ticks = Number(fields[11]) + Number(fields[12]);
     processes.push([
       /^Uid:\s+(\d+)/m.exec(status)?.[1] ?? "?",
@@ -60,9 +51,9 @@ export async function processTable(pid: number): Promise<{ titles: string[]; pro
   return { titles: ["UID", "PID", "PPID", "STIME", "TIME", "CMD"], processes };
 }
 
-async function firstRead(dirs: (string | undefined)[], file: string): Promise<string> {
+function firstRead(dirs: (string | undefined)[], file: string): string {
   for (const dir of dirs) {
-    const text = dir === undefined ? undefined : await tryRead(`${dir}/${file}`);
+    const text = dir === undefined ? undefined : tryRead(`${dir}/${file}`);
     if (text !== undefined && text.trim() !== "") return text;
   }
   throw new NyxError("unavailable", `Could not find the cgroup of the container (${file})`, { retryable: true });
@@ -75,25 +66,25 @@ function clock(seconds: number): string {
 }
 
 /** Counters now: nanoseconds of CPU, bytes, processes. A counter that the host does not keep is absent. */
-export async function usageOf(pid: number): Promise<Record<string, number>> {
-  const dirs = await cgroupDirs(pid);
+export function usageOf(pid: number): Record<string, number> {
+  const dirs = cgroupDirs(pid);
   const usage: Record<string, number> = {};
   const put = (key: string, text: string | undefined, scale = 1) => {
     const value = Number(text?.trim());
     if (text !== undefined && text.trim() !== "" && Number.isFinite(value)) usage[key] = value * scale;
   };
   const unified = dirs.get("");
-  put("cpuNs", await tryRead(dir(dirs.get("cpuacct"), "cpuacct.usage")));
-  put("memoryBytes", await tryRead(dir(dirs.get("memory"), "memory.usage_in_bytes")));
-  put("memoryLimitBytes", await tryRead(dir(dirs.get("memory"), "memory.limit_in_bytes")));
-  put("pids", await tryRead(dir(dirs.get("pids"), "pids.current")));
+  put("cpuNs", tryRead(dir(dirs.get("cpuacct"), "cpuacct.usage")));
+  put("memoryBytes", tryRead(dir(dirs.get("memory"), "memory.usage_in_bytes")));
+  put("memoryLimitBytes", tryRead(dir(dirs.get("memory"), "memory.limit_in_bytes")));
+  put("pids", tryRead(dir(dirs.get("pids"), "pids.current")));
   if (usage["cpuNs"] === undefined) {
-    put("cpuNs", /^usage_usec (\d+)$/m.exec((await tryRead(dir(unified, "cpu.stat"))) ?? "")?.[1], 1000);
+    put("cpuNs", /^usage_usec (\d+)$/m.exec((tryRead(dir(unified, "cpu.stat"))) ?? "")?.[1], 1000);
   }
-  if (usage["memoryBytes"] === undefined) put("memoryBytes", await tryRead(dir(unified, "memory.current")));
-  if (usage["memoryLimitBytes"] === undefined) put("memoryLimitBytes", await tryRead(dir(unified, "memory.max")));
-  if (usage["pids"] === undefined) put("pids", await tryRead(dir(unified, "pids.current")));
-  const net = await tryRead(`/proc/${pid}/net/dev`);
+  if (usage["memoryBytes"] === undefined) put("memoryBytes", tryRead(dir(unified, "memory.current")));
+  if (usage["memoryLimitBytes"] === undefined) put("memoryLimitBytes", tryRead(dir(unified, "memory.max")));
+  if (usage["pids"] === undefined) put("pids", tryRead(dir(unified, "pids.current")));
+  const net = tryRead(`/proc/${pid}/net/dev`);
   if (net !== undefined) Object.assign(usage, networkCounters(net));
   return usage;
 }
