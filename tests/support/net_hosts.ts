@@ -95,9 +95,9 @@ export class TestHosts implements AsyncDisposable {
     return child;
   }
 
-  /** Starts the network worker on the machine. */
-  startWorker(): NetworkWorker {
-    const worker = new NetworkWorker(this.host, this.baseDir);
+  /** Starts a network worker on the machine, for this base directory or another. */
+  startWorker(baseDir: string = this.baseDir): NetworkWorker {
+    const worker = new NetworkWorker(this.host, baseDir);
     this.#workers.add(worker);
     worker.process.status.then(() => this.#workers.delete(worker));
     return worker;
