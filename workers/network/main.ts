@@ -66,6 +66,7 @@ serve<NetworkStage>("network", {
     }),
   release: ({ id }) =>
     ofContainer(id, async (s) => {
+      if (s.active.has(id)) takeDown(s, id).finish(`take down the network of container ${id.slice(0, 12)}`);
       release(s, id);
       await s.leases.commit();
     }),
