@@ -72,7 +72,17 @@ for (let i = 0; i < rounds; i++) {
   if (!hasPodman) continue;
   const name = `nyxbench${Deno.pid}`;
   const rootfs = `${t.baseDir}/rootfs`;
-  const args = ["run", "--name", name, "--network=none", "--log-driver=k8s-file", "--rootfs", rootfs];
+  const args = [
+    "run",
+    "--name",
+    name,
+    "--network=none",
+    "--log-driver=k8s-file",
+    "--ulimit=nofile=1024:1024",
+    "--ulimit=nproc=1024:1024",
+    "--rootfs",
+    rootfs,
+  ];
   // The same cgroup layout as ours: podman's crun refuses the hybrid one too.
   const before = performance.now();
   const ran = await new Deno.Command("unshare", {

@@ -29,9 +29,11 @@ export class Attachment {
   readonly #sender: ByteSender;
   readonly #options: AttachmentOptions;
   readonly #queue: Uint8Array<ArrayBuffer>[] = [];
+  #held: Uint8Array<ArrayBuffer>[] | undefined;
   #waiting = 0;
   #over = false;
   #ending = false;
+  #gone = false;
   #pumping = false;
   /** Chunks lost to the `drop` policy. */
   dropped = 0;
@@ -65,17 +67,35 @@ export class Attachment {
       return;
     }
     for (let at = 0; at < bytes.byteLength; at += HIGH_WATER / 2) {
-      this.pushFrames(encodeFrame(kind, bytes.subarray(at, at + HIGH_WATER / 2)));
+      this.#pushLive(encodeFrame(kind, bytes.subarray(at, at + HIGH_WATER / 2)));
     }
   }
 
-  /** Queues encoded frames as they are; the buffer is given away. */
-  pushFrames(frames: Uint8Array<ArrayBuffer>): void {
-    if (this.#ending) return;
+  /** Holds live output back until {@linkcode release}, so that a replay can go first. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Lets go what was held. */
+  release(): void {
+    this.#queue.push(...this.#held ?? []);
+    this.#held = undefined;
+    void this.#pump();
+  }
+
+  /** Queues encoded frames of the replay; the buffer is given away. */
+  pushReplay(frames: Uint8Array<ArrayBuffer>): void {
+    if (this.#gone) return;
     this.#queue.push(frames);
     this.#waiting += frames.byteLength;
-    if (this.#waiting > HIGH_WATER) this.#over = true;
     void this.#pump();
+  }
+
+  #pushLive(frame: Uint8Array<ArrayBuffer>): void {
+    (this.#held ?? this.#queue).push(frame);
+    this.#waiting += frame.byteLength;
+    if (this.#waiting > HIGH_WATER) this.#over = true;
+    if (this.#held === undefined) void this.#pump();
   }
 
   /** No more output: settles `done` with "exited" once everything was sent. */
@@ -86,9 +106,12 @@ export class Attachment {
 
   /** The client is gone or is to go: forgets what waits. Idempotent. */
   detach(): void {
-    if (!this.#ending && this.#sender.canceled === undefined) this.#sender.end();
+    if (this.#gone) return;
+    this.#gone = true;
+    if (this.#sender.canceled === undefined) this.#sender.end();
     this.#ending = true;
     this.#queue.length = 0;
+    this.#held = undefined;
     this.#waiting = 0;
     this.#done.resolve("detached");
     this.#release();
@@ -107,10 +130,12 @@ export class Attachment {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         const size = next.byteLength;
         await this.#sender.send(next);
+        if (this.#gone) return;
         this.#waiting = Math.max(0, this.#waiting - size);
         this.#release();
       }
-      if (this.#ending && this.#sender.canceled === undefined) {
+      if (this.#ending && !this.#gone && this.#held === undefined) {
+        this.#gone = true;
         this.#sender.end();
         this.#done.resolve("exited");
       }

@@ -17,23 +17,21 @@ export interface LogReadOptions {
   filter: RecordFilter;
   format: RecordFormat;
   tail: number | undefined;
-  /** The writer, when the container runs and the reader is to follow. */
-  follow: LogFile | undefined;
+  /** The writer, when the container runs. */
+  writer: LogFile | undefined;
+  /** Go on until the writer closes. */
+  follow: boolean;
+  /** Read no further than this. */
+  stopAt: Position | undefined;
   signal: AbortSignal;
   /** Takes a piece of output; resolves when there is room for more. */
   send: (bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
 }
 
-/** Where to begin: file by number (the current one has the highest) and offset of a record. */
-interface Position {
+/** A place in a log: file by number (the current one has the highest) and offset of a record. */
+export interface Position {
   number: number;
   offset: number;
-}
-
-/** One open file of the log. */
-interface OpenPart {
-  number: number;
-  fd: number;
 }
 
 /** Reads one log to its end, or follows it until its writer closes. */
@@ -44,6 +42,7 @@ export class LogReader {
   #buffer = new Uint8Array(BLOCK);
   #length = 0;
   #sliceEnd = 0;
+  #changed = Promise.withResolvers<void>();
 
   /**
    * @param files reads plain parts
@@ -62,82 +61,88 @@ export class LogReader {
 
   /** Does it. Ends early, without an error, when the signal aborts. */
   async run(): Promise<void> {
-    const { follow, path, tail } = this.#options;
-    let changed = Promise.withResolvers<void>();
-    const wake = () => changed.resolve();
-    const stop = follow?.listen(wake);
-    this.#options.signal.addEventListener("abort", wake);
+    const { writer, path, tail, stopAt, signal } = this.#options;
+    const stop = writer?.listen(() => this.#changed.resolve());
+    const onAbort = () => this.#changed.resolve();
+    signal.addEventListener("abort", onAbort);
     try {
-      const current = follow?.number ?? (listParts(path).at(-1)?.number ?? 0) + 1;
+      const parts = listParts(path);
+      const current = stopAt?.number ?? writer?.number ?? (parts.at(-1)?.number ?? 0) + 1;
       const from = tail === undefined ? { number: 0, offset: 0 } : this.#tailStart(tail, current);
-      await this.#readParts(from, current);
-      let part = this.#openCurrent(current, from);
-      try {
-        while (part !== undefined) {
-          await this.#readToEnd(part.fd);
-          if (follow === undefined || this.#stopped) break;
-          if (follow.number > part.number) {
-            // The writer rotated: this file is whole once it has been read to its end again.
-            await this.#readToEnd(part.fd);
-            this.#files.close(part.fd);
-            part = await this.#nextPart(part.number + 1, follow);
-            continue;
-          }
-          if (follow.closed) break;
-          await this.#flush();
-          await changed.promise;
-          changed = Promise.withResolvers<void>();
-        }
-      } finally {
-        if (part !== undefined) this.#files.close(part.fd);
+      for (const { number } of parts) {
+        if (number >= from.number && number < current) await this.#readNumber(number, current, from);
       }
+      await this.#readCurrent(current, from);
       await this.#flush();
     } finally {
       stop?.();
-      this.#options.signal.removeEventListener("abort", wake);
+      signal.removeEventListener("abort", onAbort);
     }
+  }
+
+  /** The current file, and while following the ones that come after it. */
+  async #readCurrent(current: number, from: Position): Promise<void> {
+    const { writer, follow } = this.#options;
+    let number = current;
+    while (!this.#stopped) {
+      const fd = this.#openNumber(number, current);
+      if (fd !== undefined) {
+        try {
+          if (from.number === number) this.#files.lseek(fd, from.offset, 0);
+          await this.#readFollowing(fd, number);
+        } finally {
+          this.#files.close(fd);
+        }
+      }
+      if (!follow || writer === undefined || number >= writer.number) return;
+      number++;
+    }
+  }
+
+  /** Reads one file until it is complete: at once without a writer to follow, else when the writer rotates or closes. */
+  async #readFollowing(fd: number, number: number): Promise<void> {
+    const { writer, follow, stopAt } = this.#options;
+    while (true) {
+      this.#changed = Promise.withResolvers<void>();
+      // Looked at before reading: what was there then is read whole afterwards.
+      const complete = writer === undefined || !follow || writer.closed || writer.number > number;
+      await this.#readToEnd(fd, stopAt?.number === number ? stopAt.offset : undefined);
+      if (complete || this.#stopped) return;
+      await this.#flush();
+      await this.#changed.promise;
+    }
+  }
+
+  /** One rotated part; a missing one has expired. */
+  async #readNumber(number: number, current: number, from: Position): Promise<void> {
+    if (this.#stopped) return;
+    const offset = number === from.number ? from.offset : 0;
+    const { path, filter } = this.#options;
+    const fd = this.#openNumber(number, current);
+    if (fd === undefined) {
+      const packed = `${path}.${number}.gz`;
+      if (isFile(packed)) await this.#readCompressed(packed, offset);
+      return;
+    }
+    try {
+      // Nothing in a part is younger than its last write.
+      const lastMs = Number(this.#files.fstat(fd).mtime.sec) * 1000 + 1000;
+      if (filter.since !== undefined && lastMs < Date.parse(filter.since)) return;
+      this.#files.lseek(fd, offset, 0);
+      await this.#readToEnd(fd, undefined);
+    } finally {
+      this.#files.close(fd);
+    }
+  }
+
+  /** Opens file `number` under the name it has now. */
+  #openNumber(number: number, current: number): number | undefined {
+    const { path, writer } = this.#options;
+    return this.#open(number === (writer?.number ?? current) ? path : `${path}.${number}`);
   }
 
   get #stopped(): boolean {
     return this.#options.signal.aborted || this.#decoder.past;
-  }
-
-  #openCurrent(number: number, from: Position): OpenPart | undefined {
-    const fd = this.#open(this.#options.path);
-    if (fd === undefined) return undefined;
-    if (from.number === number) this.#seek(fd, from.offset);
-    return { number, fd };
-  }
-
-  /** After a rotation: parts that were rotated again meanwhile, then the current file. */
-  async #nextPart(number: number, follow: LogFile): Promise<OpenPart | undefined> {
-    let next = number;
-    for (; next < follow.number; next++) {
-      await this.#readParts({ number: next, offset: 0 }, next + 1);
-    }
-    return this.#openCurrent(next, { number: -1, offset: 0 });
-  }
-
-  /** Reads the rotated parts from a position up to, without, number `end`. Missing ones have expired. */
-  async #readParts(from: Position, end: number): Promise<void> {
-    const since = this.#options.filter.since;
-    for (const part of listParts(this.#options.path)) {
-      if (part.number < from.number || part.number >= end || this.#stopped) continue;
-      if (part.compressed) {
-        await this.#readCompressed(part.path, part.number === from.number ? from.offset : 0);
-        continue;
-      }
-      const fd = this.#open(part.path);
-      if (fd === undefined) continue;
-      try {
-        // Nothing in a part is younger than its last write.
-        if (since !== undefined && Number(this.#files.fstat(fd).mtime.sec) * 1000 + 1000 < Date.parse(since)) continue;
-        if (part.number === from.number) this.#seek(fd, from.offset);
-        await this.#readToEnd(fd);
-      } finally {
-        this.#files.close(fd);
-      }
-    }
   }
 
   #open(path: string): number | undefined {
@@ -149,15 +154,17 @@ export class LogReader {
     }
   }
 
-  #seek(fd: number, offset: number): void {
-    this.#files.lseek(fd, offset, 0);
-  }
-
-  async #readToEnd(fd: number): Promise<void> {
+  /** Reads from the file's position to its end, or to offset `limit`. */
+  async #readToEnd(fd: number, limit: number | undefined): Promise<void> {
+    let position = limit === undefined ? 0 : this.#files.lseek(fd, 0, 1);
     while (!this.#stopped) {
       this.#makeRoom();
-      const n = this.#files.read(fd, this.#buffer.subarray(this.#length));
+      const room = this.#buffer.length - this.#length;
+      const want = limit === undefined ? room : Math.min(room, limit - position);
+      if (want <= 0) return;
+      const n = this.#files.read(fd, this.#buffer.subarray(this.#length, this.#length + want));
       if (n === 0) return;
+      position += n;
       this.#length += n;
       await this.#decodeBuffer();
     }
@@ -231,7 +238,9 @@ export class LogReader {
     const all = [{ number: current, path: this.#options.path, compressed: false }, ...parts];
     for (const part of all) {
       // A compressed part cannot be read backwards: begin at its start, and let the decoder skip what is too much.
-      if (part.compressed) return this.#skipInCompressed(part.number, part.path, left);
+      if (part.compressed && !isFile(part.path.slice(0, -3))) {
+        return this.#skipInCompressed(part.number, part.path, left);
+      }
       const fd = this.#open(part.path);
       if (fd === undefined) continue;
       try {
@@ -309,6 +318,15 @@ export class LogReader {
     if (since !== undefined && parsed.time < since) return false;
     if (until !== undefined && parsed.time > until) return false;
     return grep === undefined || new TextDecoder().decode(parsed.bytes).includes(grep);
+  }
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (e) {
+    if (e instanceof Deno.errors.NotFound) return false;
+    throw e;
   }
 }
 
