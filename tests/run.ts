@@ -5,7 +5,7 @@
  * `--ok` runs the gates and the unit tests alone.
  */
 
-import { installPackages, RUNTIME_PACKAGES, TEST_PACKAGES } from "./setup.ts";
+import { cacheModules, installPackages, RUNTIME_PACKAGES, TEST_PACKAGES } from "./setup.ts";
 import { hostState, leftovers } from "./support/host_state.ts";
 
 interface Tally {
@@ -86,6 +86,7 @@ async function settledLeftovers(before: Awaited<ReturnType<typeof hostState>>): 
 
 const quick = Deno.args.includes("--ok");
 if (!quick) await installPackages([...RUNTIME_PACKAGES, ...TEST_PACKAGES]);
+await cacheModules();
 await gate("format", ["fmt", "--check", "--quiet"]);
 await gate("lint", ["lint", "--quiet"]);
 await gate("types", ["check", "--quiet", ...SOURCES]);

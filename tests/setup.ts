@@ -42,13 +42,14 @@ async function run(command: string, args: string[], stdout: "piped" | "null" = "
     stdout,
     stderr: "piped",
   });
-  const { success, stdout: out, stderr } = await child.output();
-  if (!success) {
+  const output = await child.output();
+  if (!output.success) {
+    const stderr = output.stderr;
     throw new Error(
       `Could not run ${command} ${args.slice(0, 3).join(" ")}: ${new TextDecoder().decode(stderr).trim()}`,
     );
   }
-  return stdout === "piped" ? new TextDecoder().decode(out) : "";
+  return stdout === "piped" ? new TextDecoder().decode(output.stdout) : "";
 }
 
 /** Those of `packages` that are not installed. */
@@ -70,6 +71,14 @@ export async function installPackages(packages: readonly string[]): Promise<void
   await run("apt-get", ["install", "-y", "-q", "--no-install-recommends", ...missing]);
 }
 
+/** Fetches the npm packages of nyxd and nyx, so that both start without the network. */
+export async function cacheModules(): Promise<void> {
+  const root = new URL("..", import.meta.url).pathname;
+  const entries = ["daemon/main.ts", "cli/main.ts"].map((path) => `${root}${path}`);
+  await run(Deno.execPath(), ["cache", "--quiet", `--config=${root}deno.json`, ...entries]);
+}
+
 if (import.meta.main) {
   await installPackages(Deno.args.includes("--tests") ? [...RUNTIME_PACKAGES, ...TEST_PACKAGES] : RUNTIME_PACKAGES);
+  await cacheModules();
 }
