@@ -385,6 +385,8 @@ export interface NetworkResult {
   endpoints: NetworkEndpoint[];
   /** Published ports with ephemeral ones filled in. */
   ports: Required<PortMapping>[];
+  /** What on the host stands in the way of this container, as sentences with the fix. */
+  warnings: string[];
 }
 
 /** Stage `network`: bridges, namespaces, addresses, nftables. Never terminated in mid-operation. */

@@ -67,9 +67,12 @@ async function start(hosts: TestHosts, rules: string): Promise<{ worker: Network
   return { worker, warnings };
 }
 
-async function published(hosts: TestHosts, worker: NetworkWorker): Promise<{ netns: string; id: string }> {
+async function published(
+  hosts: TestHosts,
+  worker: NetworkWorker,
+): Promise<{ netns: string; id: string; warnings: string[] }> {
   const id = randomId();
-  const { netnsPath } = await worker.call("setup", {
+  const { netnsPath, warnings } = await worker.call("setup", {
     id,
     name: "web",
     mode: "bridge",
@@ -79,7 +82,7 @@ async function published(hosts: TestHosts, worker: NetworkWorker): Promise<{ net
   });
   hosts.serve(netnsPath, ["socat", "TCP4-LISTEN:80,fork,reuseaddr", "SYSTEM:echo alive"]);
   await new Promise((resolve) => setTimeout(resolve, 100));
-  return { netns: netnsPath, id };
+  return { netns: netnsPath, id, warnings };
 }
 
 function reachable(hosts: TestHosts): boolean {
@@ -93,7 +96,8 @@ Deno.test("diagnose: policy drop of a stranger's forward chain is told with a co
   const stranger = mustInNetns(hosts.host, ["nft", "list", "table", "inet", "mine"]);
   assert.equal(warnings.length, 1, warnings.join("\n"));
   assert.match(warnings[0] ?? "", /chain fw of nftables table inet mine has policy drop/);
-  const { netns } = await published(hosts, worker);
+  const { netns, warnings: told } = await published(hosts, worker);
+  assert.deepEqual(told, warnings, "setup tells it too");
   assert.equal(reachable(hosts), false);
   assert.notEqual(inNetns(netns, ["ping", "-c1", "-W1", LAN_IP]).code, 0);
   assert.equal(mustInNetns(hosts.host, ["nft", "list", "table", "inet", "mine"]), stranger);

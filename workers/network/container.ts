@@ -126,7 +126,8 @@ function build(s: Session, request: SetupRequest, reservation: Reservation): Act
 }
 
 function result(s: Session, id: string, { endpoints, ports }: ActiveContainer): NetworkResult {
-  return { netnsPath: netnsPath(s, id), endpoints, ports };
+  const warnings = endpoints.length === 0 ? [] : s.advice.recent();
+  return { netnsPath: netnsPath(s, id), endpoints, ports, warnings };
 }
 
 /** Sets a container up, or finds it set up. Validates everything before anything is made. */

@@ -8,8 +8,10 @@ import type { OpenNftOptions } from "../../ffi/nftables/libnftables.ts";
 import type { Nft } from "../../ffi/nftables/nft.ts";
 import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
 import { NetworkAddresses } from "./addresses.ts";
+import { Advice } from "./advice.ts";
 import { adopt } from "./container.ts";
 import { checkDisjoint, parseNetwork } from "./definition.ts";
+import { diagnose } from "./diagnose.ts";
 import { hostNamePrefix, isHostName, removeLink } from "./endpoint.ts";
 import { enableForwarding, ensureBridge, ephemeralRange } from "./host.ts";
 import { FlowForgetter } from "./flows.ts";
@@ -73,7 +75,7 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
   if (nft.via !== "libnftables") {
     log("warn", "libnftables is missing; nft is started for each change", { nft: nft.via });
   }
-  return {
+  const session: Session = {
     kernel,
     baseDir,
     netnsDir,
@@ -93,8 +95,10 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
     networks: new Map(),
     defaultPublishIp,
     active: new Map(),
+    advice: new Advice(() => diagnose(session)),
     log,
   };
+  return session;
 }
 
 /** Ensures a network's bridge and marks its addresses that are leased. The caller syncs the table. */
@@ -208,6 +212,7 @@ function adoptLive(s: Session, id: string): string[] {
 export async function close(s: Session): Promise<void> {
   await s.flows.idle();
   s.flows[Symbol.dispose]();
+  s.advice[Symbol.dispose]();
   s.pool[Symbol.dispose]();
   s.rt[Symbol.dispose]();
   s.nft[Symbol.dispose]();

@@ -8,7 +8,6 @@ import { openNft } from "../../ffi/nftables/libnftables.ts";
 import type { NetworkStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
 import { setup, takeDown } from "./container.ts";
-import { diagnose } from "./diagnose.ts";
 import { close, ensureNetwork, type Environment, open, removeNetwork, shutdown } from "./lifecycle.ts";
 import { probe } from "./probe.ts";
 import { release, reserve, restore } from "./reservation.ts";
@@ -44,7 +43,7 @@ serve<NetworkStage>("network", {
     const opened = await open(env, request);
     session = opened.session;
     const { removed, warnings } = opened;
-    return { removed, warnings: [...warnings, ...diagnose(session)] };
+    return { removed, warnings: [...warnings, ...session.advice.now()] };
   },
   ensureNetwork: ({ network }) => {
     const s = ready();
@@ -79,5 +78,5 @@ serve<NetworkStage>("network", {
     await shutdown(s, keepNetworks);
     session = undefined;
   },
-  diagnose: () => ({ findings: diagnose(ready()) }),
+  diagnose: () => ({ findings: ready().advice.now() }),
 });

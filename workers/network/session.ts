@@ -8,6 +8,7 @@ import type { LogLevel } from "../envelope.ts";
 import type { NetworkEndpoint } from "../protocol.ts";
 import type { NetworkAddresses } from "./addresses.ts";
 import type { Network } from "./definition.ts";
+import type { Advice } from "./advice.ts";
 import type { FlowForgetter } from "./flows.ts";
 import type { Bridge } from "./host.ts";
 import type { LeaseStore } from "./leases.ts";
@@ -55,6 +56,7 @@ export interface Session {
   networks: Map<string, NetworkState>;
   defaultPublishIp: string;
   active: Map<string, ActiveContainer>;
+  advice: Advice;
   log: Log;
 }
 
