@@ -180,13 +180,7 @@ function openBeneath(kernel: FileKernel, volumeFd: number, subpath: string): Own
 }
 
 function makePoint(kernel: FileKernel, dir: string, point: string, isDir: boolean): void {
-  for (const path of [dir, `${dir}/${CONTAINER_MOUNTS}`]) {
-    try {
-      kernel.mkdirat(AT_FDCWD, path, 0o700);
-    } catch (e) {
-      if (!isErrno(e, "EEXIST")) throw e;
-    }
-  }
+  Deno.mkdirSync(`${dir}/${CONTAINER_MOUNTS}`, { recursive: true, mode: 0o700 });
   const there = tryStat(kernel, point);
   const wrong = there !== undefined && ((there.mode & S.IFMT) === S.IFDIR) !== isDir;
   if (wrong && mountAt(kernel, point) === undefined) {

@@ -1,0 +1,297 @@
+/** Volumes over the real rootfs worker. */
+
+import assert from "node:assert/strict";
+import type { MountSpec } from "../../daemon/spec/container.ts";
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { Volumes } from "../../daemon/volumes/volumes.ts";
+import { readHostFacts } from "../../daemon/runtime/host_facts.ts";
+import { WorkerHost } from "../../workers/host.ts";
+import type { RootfsStage } from "../../workers/protocol.ts";
+import { sh } from "./rootfs_fixture.ts";
+
+const ID = "c".repeat(64);
+
+class VolumesFixture implements AsyncDisposable {
+  readonly baseDir = Deno.makeTempDirSync({ prefix: "nyx-volumes-" });
+  readonly users = new Map<string, string[]>();
+  readonly root = `${this.baseDir}/root`;
+  readonly rootfs: WorkerHost<RootfsStage>;
+  readonly volumes: Volumes;
+
+  constructor() {
+    if (Deno.uid() !== 0) throw new Error("This test mounts: run it as root");
+    this.rootfs = new WorkerHost<RootfsStage>({
+      name: "rootfs",
+      start: () => new Worker(new URL("../../workers/rootfs/main.ts", import.meta.url), { type: "module" }),
+    });
+    sh(`mkdir -p ${this.root}/data/sub && echo image >${this.root}/data/f && chown 5:6 ${this.root}/data`);
+    this.volumes = new Volumes({
+      baseDir: this.baseDir,
+      rootfs: this.rootfs,
+      usersOf: (name) => this.users.get(name) ?? [],
+      resolveHost: (host) => Promise.resolve(`192.0.2.${host.length}`),
+    });
+  }
+
+  async resolve(...mounts: MountSpec[]) {
+    return await this.volumes.resolve(ID, mounts, this.root);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.rootfs.call("unmountBelow", { path: this.baseDir });
+    this.rootfs.terminate();
+    Deno.removeSync(this.baseDir, { recursive: true });
+  }
+}
+
+const code = (wanted: string) => (e: unknown) => {
+  assert.ok(e instanceof NyxError, String(e));
+  assert.equal(e.code, wanted, e.message);
+  return true;
+};
+
+Deno.test("Volumes: create, inspect, list, create again, remove", async () => {
+  await using f = new VolumesFixture();
+  const made = await f.volumes.create({ name: "db", labels: { a: "b" } });
+  assert.equal(made.mountpoint, `${f.baseDir}/volumes/db/_data`);
+  assert.equal(sh(`stat -c %a ${f.baseDir}/volumes/db ${made.mountpoint}`), "700\n755\n");
+  assert.deepEqual(await f.volumes.create({ name: "db", labels: { a: "b" } }), made);
+  const anonymous = await f.volumes.create({});
+  assert.match(anonymous.name, /^[0-9a-f]{64}$/);
+  assert.ok(anonymous.anonymous);
+  assert.deepEqual((await f.volumes.list()).map((v) => v.name).sort(), ["db", anonymous.name].sort());
+  await f.volumes.remove("db", false);
+  await assert.rejects(f.volumes.inspect("db"), code("not_found"));
+  await assert.rejects(f.volumes.remove("db", false), code("not_found"));
+  await f.volumes.remove("db", true);
+  assert.ok(!sh(`ls ${f.baseDir}/volumes`).includes("db"));
+});
+
+Deno.test("Volumes: names that lead elsewhere, other drivers and unknown options are refused", async () => {
+  await using f = new VolumesFixture();
+  for (const name of ["../x", ".x", "a/b", "a b", "a\0"]) {
+    await assert.rejects(f.volumes.create({ name }), code("invalid_argument"), name);
+    await assert.rejects(f.volumes.remove(name, true), code("invalid_argument"), name);
+    await assert.rejects(f.resolve({ type: "volume", source: name, target: "/x" }), code("invalid_argument"), name);
+  }
+  await assert.rejects(f.volumes.create({ driver: "flocker" }), /local driver only/);
+  await assert.rejects(f.volumes.create({ options: { size: "1g" } }), /type, device and o/);
+  await assert.rejects(f.volumes.create({ options: { type: "tmpfs" } }), /device/);
+  await assert.rejects(f.volumes.create({ options: { device: "/x" } }), /say what to mount/);
+});
+
+Deno.test("Volumes: one in use is not removed, and the error names who uses it", async () => {
+  await using f = new VolumesFixture();
+  await f.volumes.create({ name: "db" });
+  f.users.set("db", ["web"]);
+  await assert.rejects(f.volumes.remove("db", true), /container web uses it/);
+  assert.deepEqual((await f.volumes.inspect("db")).usedBy, ["web"]);
+  assert.deepEqual((await f.volumes.prune({ all: true })).removed, []);
+});
+
+Deno.test("Volumes.prune: anonymous ones, or all; counts what du counts", async () => {
+  await using f = new VolumesFixture();
+  await f.volumes.create({ name: "named" });
+  const { name, mountpoint } = await f.volumes.create({});
+  sh(`dd if=/dev/zero of=${mountpoint}/x bs=1M count=2 2>/dev/null`);
+  const size = Number(sh(`du -s -B1 ${f.baseDir}/volumes/${name}`).split("\t")[0]);
+  assert.deepEqual(await f.volumes.prune({ all: false }), { removed: [name], reclaimed: size });
+  assert.deepEqual((await f.volumes.prune({ all: true })).removed, ["named"]);
+});
+
+Deno.test("Volumes.resolve: a named volume is made, filled from the image once, and kept", async () => {
+  await using f = new VolumesFixture();
+  const spec = { type: "volume", source: "db", target: "/data/" } as const;
+  const { mounts, resolved } = await f.resolve(spec);
+  const source = `${f.baseDir}/volumes/db/_data`;
+  assert.deepEqual(resolved, [{ type: "bind", source, target: "/data", options: ["rbind", "rprivate", "rw"] }]);
+  assert.deepEqual(mounts[0]?.name, "db");
+  assert.equal(Deno.readTextFileSync(`${source}/f`), "image\n");
+  assert.equal(sh(`stat -c %u:%g ${source}`), "5:6\n");
+  Deno.removeSync(`${source}/f`);
+  await f.resolve(spec);
+  assert.throws(() => Deno.statSync(`${source}/f`));
+});
+
+Deno.test("Volumes.resolve: noCopy leaves it empty; read-only is read-only all the way down", async () => {
+  await using f = new VolumesFixture();
+  const { resolved } = await f.resolve({ type: "volume", source: "db", target: "/data", noCopy: true, readOnly: true });
+  assert.deepEqual(resolved[0]?.options, ["rbind", "rprivate", "ro", "rro"]);
+  assert.deepEqual([...Deno.readDirSync(resolved[0]?.source ?? "")], []);
+});
+
+Deno.test("Volumes.resolve: anonymous volumes are the same at each start, and go with the container alone", async () => {
+  await using f = new VolumesFixture();
+  const first = await f.resolve({ type: "volume", target: "/data" });
+  const second = await f.resolve({ type: "volume", target: "/data" });
+  assert.deepEqual(first, second);
+  const name = first.mounts[0]?.name ?? "";
+  assert.match(name, /^[0-9a-f]{64}$/);
+  assert.ok(first.mounts[0]?.anonymous);
+  f.users.set(name, ["other"]);
+  await f.volumes.removeAnonymous([name, "named"]);
+  assert.equal((await f.volumes.list()).length, 1);
+  f.users.clear();
+  await f.volumes.removeAnonymous([name]);
+  assert.equal((await f.volumes.list()).length, 0);
+});
+
+Deno.test("Volumes.resolve: bind sources must exist, unless they are to be made", async () => {
+  await using f = new VolumesFixture();
+  const source = `${f.baseDir}/host/a`;
+  await assert.rejects(f.resolve({ type: "bind", source, target: "/a" }), code("not_found"));
+  await f.resolve({ type: "bind", source, target: "/a", bind: { createSource: true } });
+  assert.equal(sh(`stat -c '%F %a' ${source}`), "directory 755\n");
+  await assert.rejects(f.resolve({ type: "bind", source: "rel", target: "/a" }), code("invalid_argument"));
+  const { resolved } = await f.resolve(
+    { type: "bind", source, target: "/a", readOnly: true, bind: { propagation: "rslave", nonRecursive: true } },
+    { type: "bind", source: "/dev/null", target: "/n" },
+  );
+  assert.deepEqual(resolved.map((r) => r.options), [["bind", "rslave", "ro"], ["rbind", "rprivate", "rw"]]);
+  await assert.rejects(
+    f.resolve({ type: "bind", source, target: "/a", bind: { propagation: "odd" as "shared" } }),
+    /propagation/,
+  );
+});
+
+Deno.test("Volumes.resolve: tmpfs options; targets outside are refused", async () => {
+  await using f = new VolumesFixture();
+  const { resolved } = await f.resolve({
+    type: "tmpfs",
+    target: "/t",
+    sizeBytes: 4096,
+    mode: 0o1770,
+    options: ["exec"],
+  });
+  assert.deepEqual(resolved, [{
+    type: "tmpfs",
+    source: "tmpfs",
+    target: "/t",
+    options: ["nosuid", "nodev", "exec", "size=4096", "mode=1770"],
+  }]);
+  await assert.rejects(f.resolve({ type: "tmpfs", target: "/t", options: ["x=1,dev"] }), /tmpfs option/);
+  for (const target of ["/", "t", "/a/../b"]) {
+    await assert.rejects(f.resolve({ type: "tmpfs", target }), /mount target/, target);
+  }
+});
+
+Deno.test("Volumes.resolve: driver options are mounted when used and taken off when idle", async () => {
+  await using f = new VolumesFixture();
+  const driverOptions = { type: "tmpfs", device: "tmpfs", o: "size=1m,uid=7,noexec" };
+  const { resolved } = await f.resolve({ type: "volume", source: "mem", target: "/nothing", driverOptions });
+  const source = resolved[0]?.source ?? "";
+  assert.match(sh(`grep ' ${source} ' /proc/mounts`), /^tmpfs .* tmpfs rw,noexec,relatime,size=1024k,uid=7/);
+  await f.resolve({ type: "volume", source: "mem", target: "/nothing" });
+  assert.equal(sh(`grep -c ' ${source} ' /proc/mounts`).trim(), "1");
+  await assert.rejects(
+    f.resolve({ type: "volume", source: "mem", target: "/x", driverOptions: { ...driverOptions, o: "" } }),
+    code("already_exists"),
+  );
+  f.users.set("mem", ["web"]);
+  assert.deepEqual(await f.volumes.unmountIdle(), []);
+  f.users.clear();
+  assert.deepEqual(await f.volumes.unmountIdle(), ["mem"]);
+  await f.resolve({ type: "volume", source: "mem", target: "/nothing" });
+  await f.volumes.remove("mem", false);
+  assert.ok(!Deno.readTextFileSync("/proc/mounts").includes(source));
+});
+
+Deno.test("Volumes.resolve: a bind driver volume removed leaves the host's directory alone", async () => {
+  await using f = new VolumesFixture();
+  const device = `${f.baseDir}/host`;
+  sh(`mkdir ${device} && touch ${device}/keep`);
+  const driverOptions = { type: "none", device, o: "bind,ro" };
+  const { resolved } = await f.resolve({ type: "volume", source: "b", target: "/x", driverOptions });
+  assert.ok(Deno.statSync(`${resolved[0]?.source}/keep`).isFile);
+  assert.throws(() => Deno.writeTextFileSync(`${resolved[0]?.source}/new`, ""), /Read-only/);
+  await f.volumes.remove("b", false);
+  assert.ok(Deno.statSync(`${device}/keep`).isFile);
+});
+
+Deno.test("Volumes.resolve: an nfs server's name becomes an address, and a failing mount says why", async () => {
+  await using f = new VolumesFixture();
+  const driverOptions = { type: "nfs4", device: ":/srv", o: "addr=files,soft,timeo=1,retrans=1" };
+  await assert.rejects(
+    f.resolve({ type: "volume", source: "n", target: "/x", driverOptions }),
+    /Could not mount the volume.*addr=192\.0\.2\.5/,
+  );
+});
+
+Deno.test("Volumes.resolve: a subpath is bound out of reach of whoever else has the volume", async () => {
+  await using f = new VolumesFixture();
+  const { mountpoint } = await f.volumes.create({ name: "shared" });
+  sh(
+    `mkdir -p ${mountpoint}/in/deep && echo mine >${mountpoint}/in/deep/f && ln -s /etc ${mountpoint}/out && ln -s in ${mountpoint}/alias`,
+  );
+  const subpath = (s: string): MountSpec => ({ type: "volume", source: "shared", target: "/x", subpath: s });
+  const { resolved } = await f.resolve(subpath("in/deep"));
+  const source = resolved[0]?.source ?? "";
+  assert.equal(source, `${f.baseDir}/overlay/${ID}/mounts/0`);
+  // The other container swaps the directory for a link to the host after nyx has looked.
+  sh(`mv ${mountpoint}/in/deep ${mountpoint}/moved && ln -s /etc ${mountpoint}/in/deep`);
+  assert.equal(Deno.readTextFileSync(`${source}/f`), "mine\n");
+  await f.resolve(subpath("moved"));
+  for (const bad of ["out", "../shared", "alias/moved", "/etc", "in/deep", "a\0"]) {
+    await assert.rejects(f.resolve(subpath(bad)), code("invalid_argument"), bad);
+  }
+  await assert.rejects(f.resolve(subpath("none")), code("not_found"));
+  await f.rootfs.call("unmount", { id: ID, baseDir: f.baseDir, removeDirs: true });
+  assert.ok(!Deno.readTextFileSync("/proc/mounts").includes(source));
+  assert.ok(Deno.statSync(`${mountpoint}/moved/f`).isFile);
+});
+
+Deno.test("Volumes: a removal cut off after the data is repaired by the next use", async () => {
+  await using f = new VolumesFixture();
+  const { mountpoint } = await f.volumes.create({ name: "db" });
+  Deno.removeSync(mountpoint, { recursive: true });
+  await f.resolve({ type: "volume", source: "db", target: "/data" });
+  assert.equal(Deno.readTextFileSync(`${mountpoint}/f`), "image\n");
+  Deno.writeTextFileSync(`${f.baseDir}/volumes/db/volume.json`, "{");
+  await assert.rejects(f.volumes.inspect("db"), code("data_loss"));
+});
+
+Deno.test("Volumes: twenty uses of one name at once make one volume", async () => {
+  await using f = new VolumesFixture();
+  const all = await Promise.all(
+    Array.from({ length: 20 }, () => f.resolve({ type: "volume", source: "one", target: "/data" })),
+  );
+  assert.equal(new Set(all.map((r) => r.resolved[0]?.source)).size, 1);
+  assert.equal((await f.volumes.list()).length, 1);
+});
+
+Deno.test("rootfs worker: shared memory for --ipc shareable is mounted, kept, and taken off with the container", async () => {
+  await using f = new VolumesFixture();
+  const layersDir = `${f.baseDir}/layers/${"0".repeat(32)}`;
+  const diffId = `sha256:${"0".repeat(64)}`;
+  sh(`mkdir -p ${layersDir}/fs`);
+  const record = { version: 1, diffId, tarSize: 0, diskBytes: 0, entries: 0, bootId: "test" };
+  Deno.writeTextFileSync(`${layersDir}/layer.json`, JSON.stringify(record));
+  const request = {
+    id: ID,
+    baseDir: f.baseDir,
+    layers: [diffId],
+    volatile: true,
+    ensureDirs: [],
+    readFiles: [],
+    shmSizeBytes: 1 << 20,
+  };
+  const { shmPath } = await f.rootfs.call("mount", request);
+  assert.equal(shmPath, `${f.baseDir}/overlay/${ID}/mounts/shm`);
+  await f.rootfs.call("mount", request);
+  assert.equal(sh(`grep -c ' ${shmPath} ' /proc/mounts`).trim(), "1");
+  await f.rootfs.call("unmount", { id: ID, baseDir: f.baseDir, removeDirs: false });
+  assert.ok(!Deno.readTextFileSync("/proc/mounts").includes(f.baseDir));
+});
+
+Deno.test("readHostFacts: agrees with what the host's own tools say", async () => {
+  await using f = new VolumesFixture();
+  const facts = await readHostFacts(f.rootfs);
+  assert.equal(facts.kernel, sh("uname -r").trim());
+  assert.equal(facts.rlimits["nofile"]?.hard, Number(sh("ulimit -Hn")));
+  const bounding = Number.parseInt(/CapBnd:\s*(\w+)/.exec(sh("cat /proc/self/status"))?.[1] ?? "", 16);
+  assert.equal(facts.capabilities.length, bounding.toString(2).replaceAll("0", "").length);
+  const v2 = sh("stat -fc %T /sys/fs/cgroup").trim() === "cgroup2fs";
+  assert.equal(facts.cgroup === "v2", v2);
+  assert.ok(facts.controllers.includes("memory"));
+  assert.ok(!sh("find /sys/fs/cgroup -maxdepth 2 -name 'nyx-probe*'").includes("nyx"));
+});
