@@ -4,12 +4,12 @@
  */
 
 import { isErrno } from "./errno.ts";
-import { AT, type DirectoryEntry, type FileKernel, type FileStat, O, type PathArg, S } from "./file.ts";
+import { AT, type DirectoryEntry, type FileKernel, type FileStat, O, type PathArg, S, SEEK } from "./file.ts";
 
 /** The calls that removal needs. */
 export type RemovalKernel = Pick<
   FileKernel,
-  "openat" | "close" | "readDirectory" | "statx" | "unlinkat" | "renameat2"
+  "openat" | "close" | "lseek" | "readDirectory" | "statx" | "unlinkat" | "renameat2"
 >;
 
 /** Options of a removal. */
@@ -56,7 +56,6 @@ export function* removeTreeSlices(
   }
   const stack: Level[] = [{ fd: root, name, entries: k.readDirectory(root), passes: 0 }];
   let removed = 0;
-  let moved = 0;
   try {
     for (let level = stack.at(-1); level !== undefined; level = stack.at(-1)) {
       const entry = level.entries.pop();
@@ -67,7 +66,7 @@ export function* removeTreeSlices(
       } else if (stack.length < MAX_DEPTH) {
         descend(k, stack, level, entry, options);
       } else {
-        k.renameat2(level.fd, entry.bytes, root, `.nyx-removed-${moved++}`, 0);
+        k.renameat2(level.fd, entry.bytes, root, `.removed-${crypto.randomUUID()}`, 0);
         if (stack[0] !== undefined) stack[0].passes = 0;
       }
       if (++removed % SLICE === 0) yield;
@@ -127,10 +126,8 @@ function removeEmptied(k: RemovalKernel, stack: Level[], dirFd: number): boolean
     if (!isErrno(e, "ENOTEMPTY", "EEXIST") || ++level.passes > MAX_PASSES) {
       if (!isErrno(e, "ENOENT")) throw e;
     } else {
-      const again = k.openat(level.fd, ".", O.RDONLY | O.DIRECTORY | O.CLOEXEC);
-      k.close(level.fd);
-      level.fd = again;
-      level.entries = k.readDirectory(again);
+      k.lseek(level.fd, 0, SEEK.SET);
+      level.entries = k.readDirectory(level.fd);
       return false;
     }
   }

@@ -7,7 +7,7 @@ import { createHash, type Hash } from "node:crypto";
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { Descriptor } from "../../daemon/spec/image.ts";
 import { LAYER_VERSION, type LayerRecord } from "../../daemon/spec/layer_store.ts";
-import { isErrno } from "../../ffi/errno.ts";
+import { isErrno, SyscallError } from "../../ffi/errno.ts";
 import type { FileKernel } from "../../ffi/file.ts";
 import type { ExtractLimits } from "../protocol.ts";
 import { type Decompressor, decompressor, type DecompressorOptions, detect, MAGIC_LENGTH } from "./decompress.ts";
@@ -214,7 +214,7 @@ class Pipeline implements Disposable {
   /** Adds the entry's name to a failed system call. */
   #named(e: unknown): unknown {
     const name = this.#reader.current;
-    if (name === undefined || !isErrno(e)) return e;
+    if (name === undefined || !(e instanceof SyscallError)) return e;
     const code = isErrno(e, "ENOSPC", "EDQUOT")
       ? "resource_exhausted"
       : isErrno(e, "ENAMETOOLONG", "EINVAL", "EFBIG")

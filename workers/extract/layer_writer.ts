@@ -55,6 +55,7 @@ export class LayerWriter implements TarSink, Disposable {
     private readonly limits: WriterLimits,
   ) {
     this.#file = new FileWriter(k);
+    this.#directories.set("", { ino: k.fstat(rootFd).ino });
     this.#parents = new Parents(k, rootFd, {
       make: (fd, base, path) => this.#makeDirectory(fd, base, path),
       replaceWhiteout: (fd, base, path) => {
