@@ -67,23 +67,30 @@ export interface BufferReader {
  * Reads a body in buffers of {@linkcode BUFFER_SIZE}, or less when bytes come slowly. A byte stream is read into place; any
  * other stream's chunks are handed on as they are.
  *
+ * @param expected bytes that should come, so that a small body does not cost a big buffer
  * @throws from `next` what the stream or the stall fails with
  */
-export function bufferReader(body: ReadableStream<Uint8Array<ArrayBuffer>>, stall: Stall): BufferReader {
+export function bufferReader(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  stall: Stall,
+  expected: number,
+): BufferReader {
   let byob: ReadableStreamBYOBReader;
   try {
     byob = body.getReader({ mode: "byob" });
   } catch {
     return chunkReader(body, stall);
   }
+  // One byte more than expected, so that the end, or a byte too many, shows with the last of them.
+  const size = Math.min(BUFFER_SIZE, expected + 1);
   let ended = false;
   return {
     async next() {
-      let buffer = new ArrayBuffer(BUFFER_SIZE);
+      let buffer = new ArrayBuffer(size);
       let filled = 0;
       const began = performance.now();
-      while (!ended && filled < BUFFER_SIZE) {
-        const { value, done } = await stall.wait(byob.read(new Uint8Array(buffer, filled, BUFFER_SIZE - filled)));
+      while (!ended && filled < size) {
+        const { value, done } = await stall.wait(byob.read(new Uint8Array(buffer, filled, size - filled)));
         if (value !== undefined) {
           buffer = value.buffer;
           filled += value.byteLength;

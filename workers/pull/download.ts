@@ -195,6 +195,7 @@ export class Download {
       await file.truncate(0);
       return;
     }
+    if (size === 0) return;
     await this.#readThrough(file, (buffer) => {
       this.#verifier.update(buffer);
       const start = this.#offset;
@@ -247,7 +248,7 @@ export class Download {
     }, signal);
     let skip = await this.#bytesToSkip(response, ranged);
     if (response.body === null) throw broken(digest, this.#offset, size);
-    const reader = bufferReader(response.body, response.stall);
+    const reader = bufferReader(response.body, response.stall, size - this.#offset + skip);
     try {
       for (let buffer = await reader.next(); buffer !== undefined; buffer = await reader.next()) {
         this.#downloaded += buffer.byteLength;
