@@ -119,6 +119,29 @@ Deno.test("https: a host that is not loopback is spoken to in https alone, and a
   assert.equal(insecure, "not_found", "allowed as insecure it is reached");
 });
 
+Deno.test("loopback: by the name localhost, and on a port that fetch refuses", async () => {
+  const storage = await Deno.makeTempDir({ prefix: "nyx-storage-" });
+  try {
+    await using registry = await startRegistry({ storage });
+    await using worker = await startTestPullWorker();
+    const image = await putImage({ host: registry.host, repository: "app" }, { layers: [randomBytes(300_000)] });
+    const ref = `localhost:${registry.port}/app:latest`;
+    const byName = await worker.host.call("resolve", { ref, platform: PLATFORM });
+    assert.equal(byName.manifestDigest, image.manifestDigest);
+    await registry.stop();
+    await using blocked = await startRegistry({ storage, port: 6566 });
+    await assert.rejects(fetch(`http://${blocked.host}/v2/`), /blocked/);
+    const access = { ref: `${blocked.host}/app:latest` };
+    const got = await worker.host.call("resolve", { ...access, platform: PLATFORM });
+    assert.equal(got.manifestDigest, image.manifestDigest);
+    const [layer] = image.layers;
+    assert.ok(layer !== undefined);
+    assert.equal((await worker.host.call("fetchBlob", { ...access, descriptor: layer })).downloaded, layer.size);
+  } finally {
+    await Deno.remove(storage, { recursive: true });
+  }
+});
+
 Deno.test("proxy: HTTP_PROXY is used for other hosts, never for a loopback registry, and NO_PROXY is honoured", async () => {
   await using registry = await startRegistry();
   const image = await putImage({ host: registry.host, repository: "app" }, { layers: [] });

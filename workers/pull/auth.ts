@@ -241,7 +241,7 @@ async function fetchToken(scheme: Scheme & { kind: "bearer" }, context: AuthCont
     url,
     headers,
     signal: stall.signal,
-    insecureTls: context.insecureTls && url.host === context.origin.host,
+    insecureTls: context.insecureTls && url.hostname === context.origin.hostname,
     ...(body === undefined ? {} : { body }),
   }));
   if (response.status !== 200) throw await tokenFailure(context, url, response);

@@ -169,15 +169,15 @@ export class Download {
         } catch (e) {
           await file.truncate(0);
           // Bytes left by an earlier run may be what is wrong, for example after a power failure: these are worth a second try.
-          if (resumed === 0 || [...this.#feeds].some((feed) => feed.started)) throw asRetryable(e, resumed > 0);
           this.#startOver();
+          if (resumed === 0 || [...this.#feeds].some((feed) => feed.started)) throw asRetryable(e, resumed > 0);
           await file.seek(0, Deno.SeekMode.Start);
         }
       }
       this.#announceVerified();
       await file.sync();
     } catch (e) {
-      if (e instanceof NyxError && e.code === "data_loss") await Deno.remove(path).catch(() => {});
+      if (this.#written === 0) await Deno.remove(path).catch(() => {});
       throw diskError(e, digest);
     }
   }
@@ -282,8 +282,8 @@ export class Download {
         `Refused blob ${digest}: ${response.url.host} sends it encoded as ${encoding.slice(0, 40)}`,
       );
     }
-    const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range") ?? "");
-    const fits = range !== null && Number(range[1]) === this.#offset && (range[2] === "*" || Number(range[2]) === size);
+    const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers.get("content-range") ?? "") ?? [];
+    const fits = Number(first) === this.#offset && Number(last) < size && (total === "*" || Number(total) === size);
     if (status === 416 || (status === 206 && !fits)) {
       await discard(response);
       this.#rangeless = true;
@@ -291,11 +291,11 @@ export class Download {
         retryable: ranged,
       });
     }
-    const expected = status === 206 ? size - this.#offset : size;
+    const expected = status === 206 ? Number(last) + 1 - this.#offset : size;
     const length = headers.get("content-length");
     if (length !== null && Number(length) !== expected) {
       await discard(response);
-      throw wrongSize(digest, Number(length) + (size - expected), size);
+      throw wrongSize(digest, Number(length), expected);
     }
     return status === 206 ? 0 : this.#offset;
   }

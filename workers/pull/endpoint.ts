@@ -58,6 +58,11 @@ export class EndpointFinder {
     return found;
   }
 
+  /** Forgets what was found for an insecure host, after it could not be reached. */
+  forget(domain: string): void {
+    this.#insecure.delete(endpointDomain(domain));
+  }
+
   async #answers(endpoint: Endpoint, signal: AbortSignal): Promise<boolean> {
     using stall = new Stall(signal, Math.min(this.#stallMs, 10_000), endpoint.origin.host);
     try {

@@ -158,6 +158,7 @@ function checkIndex(fields: Fields, what: string): ImageIndex {
   manifests.forEach((entry, i) => {
     checkDescriptor(entry, `manifests[${i}]`, what);
     const { platform } = entry as Fields;
+    if (platform === null) delete (entry as Fields)["platform"];
     if (platform === undefined || platform === null) return;
     const valid = isFields(platform) && typeof platform["os"] === "string" &&
       typeof platform["architecture"] === "string" &&

@@ -91,7 +91,13 @@ export class RegistryClient {
       stallMs: this.options.stallMs,
     };
     const url = new URL(`/v2/${ref.path}/${request.path}`, endpoint.origin);
-    const response = await this.#authorized(context, url, request);
+    let response: GuardedResponse;
+    try {
+      response = await this.#authorized(context, url, request);
+    } catch (e) {
+      if (insecure) this.#endpoints.forget(ref.domain);
+      throw e;
+    }
     if (request.accept.includes(response.status)) return response;
     try {
       throw await this.#failure(context, request, response);

@@ -79,11 +79,13 @@ function manifestName({ ref }: Repository): string {
   return ref.digest ?? ref.tag ?? "latest";
 }
 
-/** The index's best entry for a platform; an entry that names none is taken when no other fits, and its config decides. */
+/** The index's best entry for a platform; where no entry names any, the first is taken and its config decides. */
 function chooseEntry(index: ImageIndex, platform: Platform, what: string): Descriptor {
-  const chosen = selectPlatform(platform, index.manifests) ?? index.manifests.find((m) => m.platform === undefined);
+  const offered = offeredPlatforms(index.manifests);
+  const chosen = selectPlatform(platform, index.manifests) ??
+    (offered.length === 0 ? index.manifests.find((m) => m.platform === undefined) : undefined);
   if (chosen !== undefined) return chosen;
-  throw noPlatform(what, platform, offeredPlatforms(index.manifests));
+  throw noPlatform(what, platform, offered);
 }
 
 function noPlatform(what: string, platform: Platform, offered: readonly string[]): NyxError {

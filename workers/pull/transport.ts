@@ -29,6 +29,11 @@ export interface HttpResponse {
 
 const USER_AGENT = "nyx/0.1";
 const MAX_DIRECT_CLIENTS = 64;
+/** High ports that fetch refuses (WHATWG fetch, "port blocking") but on which a registry may well listen. */
+const FETCH_BLOCKED_PORTS: readonly number[] = [
+  ...[1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566],
+  ...[6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080],
+];
 
 let sharedClient: Deno.HttpClient | undefined;
 const directClients = new Map<string, Deno.HttpClient>();
@@ -79,9 +84,9 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     ...request.headers,
   };
   try {
-    if (insecureTls && url.protocol === "https:") {
-      const { exchangeInsecure } = await import("./insecure_transport.ts");
-      return await exchangeInsecure({ ...request, headers });
+    if ((insecureTls && url.protocol === "https:") || FETCH_BLOCKED_PORTS.includes(Number(url.port))) {
+      const { exchangeOverNode } = await import("./node_transport.ts");
+      return await exchangeOverNode({ ...request, headers });
     }
     const response = await fetch(url, {
       method,

@@ -1,30 +1,34 @@
 /**
- * HTTPS without verification, for hosts that the user declared insecure.
+ * What fetch cannot do: https without verification, for hosts that the user declared insecure, and ports that fetch refuses.
  *
- * fetch has no such option, so this goes over node:https; it is loaded at first use only. One connection a request, no proxy.
+ * Goes over node:http and node:https, loaded at first use only. One connection a request, no proxy.
  */
 
+import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { connect as connectTcp } from "node:net";
 import { Readable } from "node:stream";
 import { connect } from "node:tls";
 import type { HttpRequest, HttpResponse } from "./transport.ts";
 
 /**
- * Sends a request over TLS with any certificate and waits for the response's head.
+ * Sends a request and waits for the response's head. The runtime would read the environment for an agent, so there is none.
  *
  * @param request as for `exchange`; its headers are sent as they are
- * @throws whatever node:https fails with
+ * @throws whatever node:http fails with
  */
-export function exchangeInsecure(request: HttpRequest): Promise<HttpResponse> {
-  const { method, url, headers, body, signal } = request;
+export function exchangeOverNode(request: HttpRequest): Promise<HttpResponse> {
+  const { method, url, headers, body, signal, insecureTls = false } = request;
+  const secure = url.protocol === "https:";
+  const port = Number(url.port || (secure ? "443" : "80"));
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const isAddress = /^[\d.]+$/.test(host) || host.includes(":");
   const payload = body?.toString();
   return new Promise((resolve, reject) => {
-    const outgoing = httpsRequest({
+    const outgoing = (secure ? httpsRequest : httpRequest)({
       method,
       host,
-      port: Number(url.port || "443"),
+      port,
       path: url.pathname + url.search,
       headers: {
         ...headers,
@@ -35,12 +39,9 @@ export function exchangeInsecure(request: HttpRequest): Promise<HttpResponse> {
         }),
       },
       createConnection: () =>
-        connect({
-          host,
-          port: Number(url.port || "443"),
-          rejectUnauthorized: false,
-          ...(isAddress ? {} : { servername: host }),
-        }),
+        secure
+          ? connect({ host, port, rejectUnauthorized: !insecureTls, ...(isAddress ? {} : { servername: host }) })
+          : connectTcp({ host, port }),
     }, (incoming) => {
       const responseHeaders = new Headers();
       for (const [name, value] of Object.entries(incoming.headers)) {
