@@ -67,7 +67,8 @@ function writeSysctls(s: Session, netns: Netns, sysctls: Record<string, string>)
 function publish(s: Session, { ports, target }: ActiveContainer): void {
   if (target === undefined || ports.length === 0) return;
   try {
-    s.nft.run(addCommands(s.table, allElements(ports, target)));
+    if (s.tableStale) syncTable(s);
+    else s.nft.run(addCommands(s.table, allElements(ports, target)));
   } catch (e) {
     if (!(e instanceof NftError && (e.missing || e.exists))) throw e;
     syncTable(s);
@@ -75,12 +76,19 @@ function publish(s: Session, { ports, target }: ActiveContainer): void {
   s.flows.published(ports, target);
 }
 
-/** Takes a container's port elements away. The container must be out of `active`. */
-function unpublish(s: Session, { ports, target }: ActiveContainer): void {
-  if (target === undefined || ports.length === 0) return;
+/**
+ * Takes a container's port elements away, with whatever an earlier failure left. The container must be out of `active`, or
+ * undefined when there is none.
+ */
+function unpublish(s: Session, active: ActiveContainer | undefined): void {
+  const { ports = [], target } = active ?? {};
+  const published = target !== undefined && ports.length > 0;
+  if (!published && !s.tableStale) return;
   try {
-    s.nft.run(deleteCommands(s.table, allElements(ports, target)));
+    if (s.tableStale || !published) syncTable(s);
+    else s.nft.run(deleteCommands(s.table, allElements(ports, target)));
   } catch (e) {
+    s.tableStale = true;
     if (!(e instanceof NftError && e.missing)) throw e;
     syncTable(s);
   }
@@ -170,7 +178,7 @@ export function takeDown(s: Session, id: string): Attempts {
   const attempts = new Attempts();
   const active = s.active.get(id);
   s.active.delete(id);
-  if (active !== undefined) attempts.try("unpublish ports", () => unpublish(s, active));
+  attempts.try("unpublish ports", () => unpublish(s, active));
   for (const index of active?.portIndexes ?? []) attempts.try("silence interface", () => silencePort(s.rt, index));
   for (const lease of active === undefined ? [] : s.leases.get(id)?.leases ?? []) {
     const bridge = s.networks.get(lease.network)?.bridge;

@@ -95,6 +95,7 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
     networks: new Map(),
     defaultPublishIp,
     active: new Map(),
+    tableStale: false,
     advice: new Advice(() => diagnose(session)),
     log,
   };

@@ -56,6 +56,8 @@ export interface Session {
   networks: Map<string, NetworkState>;
   defaultPublishIp: string;
   active: Map<string, ActiveContainer>;
+  /** The table holds something of a container that is gone: the next change replaces it as a whole. */
+  tableStale: boolean;
   advice: Advice;
   log: Log;
 }
@@ -103,6 +105,7 @@ function activeElements(s: Session): MapElements {
 /** Replaces the table by what the session knows, in one transaction. */
 export function syncTable(s: Session): void {
   s.nft.run(renderTable(s.table, [...s.networks.values()].map((n) => n.network), activeElements(s)));
+  s.tableStale = false;
 }
 
 /** Collects what goes wrong in steps that must all be tried. */
