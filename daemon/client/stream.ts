@@ -2,13 +2,13 @@
 
 import type { StreamEvent } from "../spec/api.ts";
 import { NyxError } from "../spec/errors.ts";
-import { FRAME, FrameDecoder } from "../spec/frames.ts";
+import { FRAME, FrameDecoder, STDIN_WINDOW } from "../spec/frames.ts";
 import type { ResponseHead, Wire } from "./wire.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 /** Longest stdin frame sent. */
-const PIECE = 256 * 1024;
+const PIECE = 128 * 1024;
 
 /** What comes out of an attached stream: output in order, and events; `exit` or `error` is the last. */
 export type AttachedOutput =
@@ -18,13 +18,15 @@ export type AttachedOutput =
 /**
  * An attached process. Iterate it once for its output; leaving the loop early, or {@linkcode close}, detaches and leaves the
  * process alone. Back-pressure holds both ways: output that is not read stops the process when its pipes are full, and
- * {@linkcode write} waits until the daemon took the bytes.
+ * {@linkcode write} waits while the process takes no input. Permission to write more comes with the output, so read while writing.
  */
 export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable {
   readonly #wire: Wire;
   readonly #head: ResponseHead;
   readonly #release: () => void;
   #inputEnded = false;
+  #credit = STDIN_WINDOW;
+  #wake: () => void = () => {};
 
   /**
    * Made by the client's attaching calls.
@@ -46,17 +48,28 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
    * @returns false when the process takes no more input (it ended, or stdin was closed)
    */
   async write(bytes: Uint8Array): Promise<boolean> {
-    if (this.#inputEnded) return false;
-    for (let at = 0; at < bytes.byteLength; at += PIECE) {
-      if (!await this.#send(FRAME.stdin, bytes.subarray(at, at + PIECE))) return false;
+    for (let at = 0; at < bytes.byteLength;) {
+      if (this.#inputEnded || this.#wire.closed) return false;
+      if (this.#credit === 0) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        const wakeOthers = this.#wake;
+        this.#wake = () => (wakeOthers(), resolve());
+        await promise;
+        continue;
+      }
+      const piece = bytes.subarray(at, at + Math.min(PIECE, this.#credit));
+      this.#credit -= piece.byteLength;
+      at += piece.byteLength;
+      if (!await this.#send(FRAME.stdin, piece)) return false;
     }
-    return true;
+    return !this.#inputEnded;
   }
 
   /** Ends standard input; output and signals go on. */
   async closeStdin(): Promise<void> {
     if (this.#inputEnded) return;
     this.#inputEnded = true;
+    this.#awake();
     await this.#send(FRAME.stdinEnd, new Uint8Array(0));
   }
 
@@ -78,6 +91,7 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
   close(): void {
     this.#release();
     this.#wire.close();
+    this.#awake();
   }
 
   /** Same as {@linkcode close}. */
@@ -98,6 +112,7 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
         for (const frame of frames.push(piece)) {
           if (frame.kind === FRAME.stdout) yield { kind: "stdout", bytes: frame.payload };
           else if (frame.kind === FRAME.stderr) yield { kind: "stderr", bytes: frame.payload };
+          else if (frame.kind === FRAME.credit) this.#grant(frame.payload);
           else if (frame.kind === FRAME.json) {
             const event = JSON.parse(decoder.decode(frame.payload)) as StreamEvent;
             over = event.event === "exit" || event.event === "error";
@@ -115,6 +130,18 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
     } finally {
       this.close();
     }
+  }
+
+  #grant(payload: Uint8Array): void {
+    if (payload.byteLength < 4) return;
+    this.#credit += new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+    this.#awake();
+  }
+
+  #awake(): void {
+    const wake = this.#wake;
+    this.#wake = () => {};
+    wake();
   }
 
   /** False when the connection is gone, which the reader learns in its own way. */

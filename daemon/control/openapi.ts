@@ -15,7 +15,8 @@ says what was attempted, the value, and the fix.
 
 **Attached streams** (\`${STREAM_TYPE}\`): request and response bodies are sequences of frames, one byte kind, three zero bytes, four
 bytes big-endian length, payload of at most 1 MiB. Kinds: 0 stdin, 1 stdout, 2 stderr, 3 JSON, 4 resize \`{rows, cols}\`, 5 signal
-\`{signal}\`, 6 end of stdin. The request begins with a JSON frame; both bodies go on at the same time; the response's last frame is
+\`{signal}\`, 6 end of stdin, 7 credit. A client may send 1 MiB of stdin, and as much more as credit frames (4 bytes big-endian) from the
+daemon allow. The request begins with a JSON frame; both bodies go on at the same time; the response's last frame is
 JSON with event \`exit\` or \`error\`. Closing the connection detaches and leaves the process alone.`;
 
 /** Gathers schemas with an id under components. */

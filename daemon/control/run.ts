@@ -1,14 +1,15 @@
 /** What `run` does: a container made, its image pulled when it is missing or when a new one is asked for. */
 
 import type { CreateResult, RunResult } from "../spec/api.ts";
+import type { ContainerConfig } from "../spec/container.ts";
 import { NyxError, toErrorData } from "../spec/errors.ts";
 import type { PullEvent } from "../spec/image.ts";
 import type { RunInput } from "./schema/requests.ts";
-import type { PullOptions, Services } from "./services.ts";
+import type { AttachOptions, PullOptions, Services } from "./services.ts";
 
 /** Who is told of a pull, and who can end it. */
 export interface RunWatch {
-  /** Ends the pull. A container that was made by then stays. */
+  /** Ends the pull, and what was made but not yet started. */
   signal: AbortSignal;
   /** Hears the pull's events. */
   onEvent?: (event: PullEvent) => void;
@@ -17,7 +18,8 @@ export interface RunWatch {
 type Wanted = Pick<RunInput, "config" | "pull" | "credentials">;
 
 /**
- * Makes the container. The image is looked up by making it: on the usual path, with the image present, nothing is asked twice.
+ * Makes the container, to be started at once. The image is looked up by making it: on the usual path, with the image present,
+ * nothing is asked twice.
  *
  * @throws NyxError of create and pull; not_found with the fix when the image is missing and must not be pulled
  */
@@ -25,7 +27,7 @@ export async function prepare(services: Services, wanted: Wanted, watch: RunWatc
   const { config, pull } = wanted;
   if (pull === "always") await pullFor(services, wanted, watch);
   try {
-    return await services.containers.create(config);
+    return await create(services, config, watch);
   } catch (e) {
     if (pull === "always" || !await isImageMissing(services, config.image, e)) throw e;
     if (pull === "never") {
@@ -37,13 +39,42 @@ export async function prepare(services: Services, wanted: Wanted, watch: RunWatc
     }
   }
   await pullFor(services, wanted, watch);
-  return await services.containers.create(config);
+  return await create(services, config, watch);
 }
 
-/** Makes and starts. A container that cannot be started stays, for its error to be looked at, unless it removes itself. */
+/** Makes the container, and takes it back when the client left meanwhile: nobody knows of it. */
+async function create(services: Services, config: ContainerConfig, { signal }: RunWatch): Promise<CreateResult> {
+  const created = await services.containers.create(config, { durable: false });
+  if (!signal.aborted) return created;
+  await services.containers.remove(created.id, { force: true, volumes: true });
+  throw signal.reason;
+}
+
+/**
+ * Starts what {@linkcode prepare} made. A container that cannot be started stays, for its error to be looked at, unless it
+ * is one that removes itself.
+ */
+export async function startPrepared(
+  services: Services,
+  created: CreateResult,
+  config: ContainerConfig,
+  attach?: AttachOptions,
+): ReturnType<Services["containers"]["start"]> {
+  try {
+    return await services.containers.start(created.id, attach);
+  } catch (e) {
+    if (config.autoRemove === true) {
+      // Gone already, when the failed start removed it.
+      await services.containers.remove(created.id, { force: true, volumes: true }).catch(() => {});
+    }
+    throw e;
+  }
+}
+
+/** Makes and starts. */
 export async function runInBackground(services: Services, wanted: Wanted, watch: RunWatch): Promise<RunResult> {
   const created = await prepare(services, wanted, watch);
-  const { pid } = await services.containers.start(created.id);
+  const { pid } = await startPrepared(services, created, wanted.config);
   return { ...created, pid };
 }
 

@@ -25,6 +25,8 @@ export const FRAME = {
   signal: 5,
   /** Client to daemon: end of standard input, no payload. */
   stdinEnd: 6,
+  /** Daemon to client, 4 bytes big-endian: so many more bytes of standard input may be sent; see {@linkcode STDIN_WINDOW}. */
+  credit: 7,
 } as const;
 
 /** One decoded frame. */
@@ -34,6 +36,13 @@ export interface StreamFrame {
   /** At most {@linkcode MAX_FRAME} bytes. */
   payload: Uint8Array;
 }
+
+/**
+ * Bytes of standard input that a client may send at first; each `credit` frame adds to it. Flow control of its own is needed
+ * because that of HTTP/1.1 does not hold once both bodies are under way, and because a daemon that always reads notices when
+ * its client goes, and a signal behind input that nobody takes.
+ */
+export const STDIN_WINDOW = 1024 * 1024;
 
 /** Longest payload accepted, bytes. */
 export const MAX_FRAME = 1024 * 1024;

@@ -250,3 +250,106 @@ Deno.test("exec: framed, as lines, as bytes with the exit code to be asked for, 
     await assert.rejects(client.containers.execState("web", "other"), { code: "not_found" });
   });
 });
+
+Deno.test("back-pressure: output that the client does not read is not fetched without end", async () => {
+  let fetched = 0;
+  const piece = encodeFrame(FRAME.stdout, new Uint8Array(256 * 1024));
+  const attachment = new EchoAttachment();
+  Object.assign(attachment, {
+    output: {
+      [Symbol.asyncIterator]: () => ({
+        next: () =>
+          Promise.resolve(fetched++ < 2000 ? { done: false, value: piece } : { done: true, value: undefined }),
+        return: () => Promise.resolve({ done: true, value: undefined }),
+      }),
+    },
+  });
+  await withControl({ containers: { attach: () => Promise.resolve(attachment) } }, async ({ client, server }) => {
+    const stream = await client.containers.attach("web", {});
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    const before = fetched;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    assert.equal(fetched, before, "still fetching");
+    assert.ok(fetched < 40, `${fetched} pieces of 256 KiB were fetched for a client that reads nothing`);
+    stream.close();
+    await until(() => server.inFlight === 0, "request over");
+    assert.equal(attachment.detached, 1);
+  });
+});
+
+Deno.test("back-pressure: a process that takes no input makes write wait, signals overtake it, leaving is noticed", async () => {
+  const attachment = new EchoAttachment();
+  const echo = attachment.input;
+  Object.assign(attachment, {
+    input: (input: Parameters<typeof echo>[0]) => input.kind === "stdin" ? new Promise(() => {}) : echo(input),
+  });
+  await withControl({ containers: { attach: () => Promise.resolve(attachment) } }, async ({ client, server }) => {
+    const stream = await client.containers.attach("web", { stdin: true });
+    const out = gather(stream);
+    const piece = new Uint8Array(256 * 1024);
+    let taken = 0;
+    const writing = (async () => {
+      while (taken < 400 && await stream.write(piece)) taken++;
+    })();
+    await until(() => taken === 4, "the window is full");
+    // Output while input waits is when the flow control of HTTP itself gives way.
+    for (let i = 0; i < 20; i++) attachment.emit(FRAME.stdout, encoder.encode("."));
+    await stream.signal("TERM");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(taken, 4);
+    stream.close();
+    await writing;
+    assert.deepEqual([(await out).stdout, (await out).stderr], [".".repeat(20), "SIGTERM"]);
+    await until(() => server.inFlight === 0, "request over");
+    assert.equal(attachment.detached, 1);
+  });
+});
+
+Deno.test("a client that sends more input than its window allows is cut off", async () => {
+  const attachment = new EchoAttachment();
+  Object.assign(attachment, { input: () => new Promise(() => {}) });
+  await withControl({ containers: { attach: () => Promise.resolve(attachment) } }, async ({ path }) => {
+    const flood = Array.from({ length: 5 }, () => [...encodeFrame(FRAME.stdin, new Uint8Array(256 * 1024))]).flat();
+    const body = new Uint8Array([...encodeJsonFrame(FRAME.json, { stdin: true }), ...flood]);
+    const head = encoder.encode(
+      `POST /v1/containers/web/attach HTTP/1.1\r\nHost: x\r\nContent-Type: ${STREAM_TYPE}\r\n` +
+        `Content-Length: ${body.byteLength + 1000}\r\n\r\n`,
+    );
+    const answer = await rawExchange(path, new Uint8Array([...head, ...body]), 1000);
+    assert.match(answer, /"code":"invalid_argument","message":"More standard input/);
+    assert.equal(attachment.detached, 1);
+  });
+});
+
+Deno.test("a client that leaves between create and start leaves no container; a failed start of --rm neither", async () => {
+  const removed: unknown[] = [];
+  const remove = (ref: string, options: unknown) => {
+    removed.push([ref, options]);
+    return Promise.resolve({ id: FAKE_ID });
+  };
+  const gate = Promise.withResolvers<void>();
+  const create = async () => {
+    await gate.promise;
+    return { ok: true as const, id: FAKE_ID, name: "n", image: "x", warnings: [] };
+  };
+  const attach = { stdin: true, stdout: true, stderr: true };
+  await withControl({ containers: { create, remove } }, async ({ client, calls, server }) => {
+    const run = await client.containers.attachRun({ image: "x", attach });
+    await until(() => calls.length === 1, "create called");
+    run.close();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    gate.resolve();
+    await until(() => server.inFlight === 0, "request over");
+    assert.deepEqual(removed, [[FAKE_ID, { force: true, volumes: true }]]);
+    assert.ok(!calls.some((call) => call.method === "containers.start"));
+  });
+  removed.length = 0;
+  const start = () => Promise.reject(new NyxError("failed_precondition", "no"));
+  await withControl({ containers: { start, remove } }, async ({ client }) => {
+    await gather(await client.containers.attachRun({ image: "x", attach }));
+    assert.deepEqual(removed, []);
+    await gather(await client.containers.attachRun({ image: "x", autoRemove: true, attach }));
+    await assert.rejects(client.containers.run({ image: "x", autoRemove: true }), { code: "failed_precondition" });
+    assert.equal(removed.length, 2);
+  });
+});

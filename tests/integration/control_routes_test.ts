@@ -263,7 +263,7 @@ test("older request forms become a ContainerConfig", async () => {
           startPeriodMs: 2000,
         },
         stopSignal: "SIGINT",
-      }],
+      }, { durable: false }],
     });
     const parsed = JSON.parse(answer.text);
     assert.deepEqual([parsed.ok, parsed.id, parsed.image], [true, FAKE_ID, "nginx"]);

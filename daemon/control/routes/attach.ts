@@ -9,7 +9,7 @@ import type { ControlContext } from "../context.ts";
 import { withClient } from "../long_poll.ts";
 import { lineOf, streamBody, streamed } from "../respond.ts";
 import { type FrameSource, type Route, route } from "../route.ts";
-import { prepare, runInBackground } from "../run.ts";
+import { prepare, runInBackground, startPrepared } from "../run.ts";
 import { attachedRun, attachFrame, execBody, runBody } from "../schema/requests.ts";
 import {
   execDetached,
@@ -59,7 +59,7 @@ function runAttached(body: z.output<typeof attachedRun>, frames: FrameSource, co
     const created = await prepare(context.services, body, { signal, onEvent });
     id = created.id;
     emit({ event: "created", id, warnings: created.warnings });
-    const started = await context.services.containers.start(id, attachOptions(body.attach));
+    const started = await startPrepared(context.services, created, body.config, attachOptions(body.attach));
     emit({ event: "started", id, pid: started.pid });
     return attachmentOf(started);
   }, {
