@@ -167,6 +167,29 @@ Deno.test("fetchBlob: resumes by Range after every cut, and a port gets each byt
   });
 });
 
+Deno.test("fetchBlob: a line that breaks every 100 kB, or that gives at most 200 kB a request, still brings the whole blob", async () => {
+  await withSetup(1_500_000, async (s) => {
+    s.proxy.misbehave = () => ({ kind: "cut", after: 100_000 });
+    const { downloaded } = await fetchBlob(s);
+    assertStored(s);
+    assert.ok(downloaded < 2 * s.blob.size, `${downloaded} bytes were downloaded for ${s.blob.size}`);
+    await Deno.remove(s.worker.blobPath(s.blob.digest));
+    Deno.writeFileSync(s.worker.ingestPath(s.blob.digest), s.bytes.subarray(0, 100_000));
+    s.proxy.misbehave = (r) => {
+      const from = Number(/^bytes=(\d+)-$/.exec(r.headers.get("range") ?? "")?.[1]);
+      const last = Math.min(from + 200_000, s.bytes.length) - 1;
+      return {
+        kind: "respond",
+        status: 206,
+        headers: { "content-range": `bytes ${from}-${last}/${s.bytes.length}` },
+        body: s.bytes.slice(from, last + 1),
+      };
+    };
+    assert.equal((await fetchBlob(s)).downloaded, s.bytes.length - 100_000);
+    assertStored(s);
+  });
+});
+
 Deno.test("fetchBlob: the kill of the worker in mid-download is resumed by the next, which reads what is on disk", async () => {
   await withSetup(4 * MIB, async (s) => {
     s.proxy.misbehave = (r) => r.path.includes("/blobs/") ? { kind: "stall", after: 2 * MIB } : undefined;

@@ -64,17 +64,19 @@ export interface BufferReader {
 }
 
 /**
- * Reads a body in buffers of {@linkcode BUFFER_SIZE}, or less when bytes come slowly. A byte stream is read into place; any
- * other stream's chunks are handed on as they are.
+ * Reads a body in buffers of {@linkcode BUFFER_SIZE}, or less when bytes come slowly. A byte stream is read into place, which loses the
+ * buffer under way when the connection breaks. Careful reading, and any other stream, gives the chunks as they come and loses nothing.
  *
- * @param expected bytes that should come, so that a small body does not cost a big buffer
+ * @param options bytes that should come, so that a small body does not cost a big buffer; whether to read carefully
  * @throws from `next` what the stream or the stall fails with
  */
 export function bufferReader(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   stall: Stall,
-  expected: number,
+  options: { expected: number; careful: boolean },
 ): BufferReader {
+  const { expected, careful } = options;
+  if (careful) return chunkReader(body, stall);
   let byob: ReadableStreamBYOBReader;
   try {
     byob = body.getReader({ mode: "byob" });

@@ -25,7 +25,7 @@ export interface DownloadContext {
   slots: Slots;
 }
 
-/** Bytes after which a broken connection counts as progress and failures are counted anew. */
+/** Bytes after which broken connections have made progress and failures are counted anew. */
 const PROGRESS_BYTES = 64 * 1024;
 /** Size of reads when bytes on disk are hashed again. */
 const REHASH_SIZE = 256 * 1024;
@@ -220,13 +220,15 @@ export class Download {
     const { signal } = this.#controller;
     if (this.#offset >= this.descriptor.size) return;
     using _slot = await slots.acquire(signal);
+    let milestone = this.#offset;
     for (let failures = 0; this.#offset < this.descriptor.size;) {
-      const before = this.#offset;
       try {
-        await this.#attempt(file);
+        await this.#attempt(file, failures > 0);
       } catch (e) {
         signal.throwIfAborted();
-        failures = this.#offset - before >= PROGRESS_BYTES ? 1 : failures + 1;
+        const progressed = this.#offset - milestone >= PROGRESS_BYTES;
+        if (progressed) milestone = this.#offset;
+        failures = progressed ? 1 : failures + 1;
         const delayMs = retryDelayMs(client.options.retry, e, failures);
         if (delayMs === undefined) throw e;
         await sleep(delayMs, signal);
@@ -234,8 +236,8 @@ export class Download {
     }
   }
 
-  /** One request, from the present offset to the end or to whatever breaks it. */
-  async #attempt(file: Deno.FsFile): Promise<void> {
+  /** One request, from the present offset to the end or to whatever breaks it; `careful` where a connection broke before. */
+  async #attempt(file: Deno.FsFile, careful: boolean): Promise<void> {
     const { digest, size } = this.descriptor;
     const { signal } = this.#controller;
     const ranged = this.#offset > 0 && !this.#rangeless;
@@ -246,9 +248,10 @@ export class Download {
       accept: ranged ? [200, 206, 416] : [200],
       what: `blob ${digest}`,
     }, signal);
-    let skip = await this.#bytesToSkip(response, ranged);
+    const extent = await this.#extentOf(response, ranged);
+    let { skip } = extent;
     if (response.body === null) throw broken(digest, this.#offset, size);
-    const reader = bufferReader(response.body, response.stall, size - this.#offset + skip);
+    const reader = bufferReader(response.body, response.stall, { expected: size - this.#offset + skip, careful });
     try {
       for (let buffer = await reader.next(); buffer !== undefined; buffer = await reader.next()) {
         this.#downloaded += buffer.byteLength;
@@ -256,7 +259,7 @@ export class Download {
         skip -= skipped;
         if (skipped < buffer.byteLength) await this.#take(file, buffer.subarray(skipped));
       }
-      if (this.#offset < size) throw broken(digest, this.#offset, size);
+      if (this.#offset < extent.end) throw broken(digest, this.#offset, size);
     } catch (e) {
       if (response.stall.signal.aborted) throw response.stall.signal.reason;
       throw isDiskError(e) ? e : connectionError(e, response.url);
@@ -269,9 +272,9 @@ export class Download {
   /**
    * Checks a response's head against what was asked for.
    *
-   * @returns bytes at the beginning of the body that are there already
+   * @returns bytes at the beginning of the body that are there already, and the offset at which the body ends
    */
-  async #bytesToSkip(response: GuardedResponse, ranged: boolean): Promise<number> {
+  async #extentOf(response: GuardedResponse, ranged: boolean): Promise<{ skip: number; end: number }> {
     const { digest, size } = this.descriptor;
     const { status, headers } = response;
     const encoding = headers.get("content-encoding") ?? "identity";
@@ -283,7 +286,8 @@ export class Download {
       );
     }
     const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers.get("content-range") ?? "") ?? [];
-    const fits = Number(first) === this.#offset && Number(last) < size && (total === "*" || Number(total) === size);
+    const fits = Number(first) === this.#offset && Number(last) >= this.#offset && Number(last) < size &&
+      (total === "*" || Number(total) === size);
     if (status === 416 || (status === 206 && !fits)) {
       await discard(response);
       this.#rangeless = true;
@@ -291,13 +295,14 @@ export class Download {
         retryable: ranged,
       });
     }
-    const expected = status === 206 ? Number(last) + 1 - this.#offset : size;
+    const end = status === 206 ? Number(last) + 1 : size;
+    const expected = status === 206 ? end - this.#offset : size;
     const length = headers.get("content-length");
     if (length !== null && Number(length) !== expected) {
       await discard(response);
       throw wrongSize(digest, Number(length), expected);
     }
-    return status === 206 ? 0 : this.#offset;
+    return { skip: status === 206 ? 0 : this.#offset, end };
   }
 
   /** Writes and hashes the next bytes; they are handed on when they are in the file. */
