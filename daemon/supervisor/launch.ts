@@ -36,8 +36,10 @@ export function networkMode(record: ContainerRecord): string {
 /** The request that sets up, or reserves for, a container's network. */
 export function networkRequest(record: ContainerRecord, defaultNetwork: string) {
   const mode = networkMode(record);
-  const listed = record.spec.networks ?? [];
-  const main = mode === "bridge" || mode === "default" ? defaultNetwork : mode;
+  // `bridge` and `default` are what users of Docker call the default network.
+  const named = (network: string) => network === "bridge" || network === "default" ? defaultNetwork : network;
+  const listed = (record.spec.networks ?? []).map((a) => ({ ...a, network: named(a.network) }));
+  const main = named(mode);
   const attachments = mode === "none"
     ? []
     : listed.some((a) => a.network === main)
