@@ -131,6 +131,13 @@ export class LogFile {
     return this.#size;
   }
 
+  /** Bytes that still fit before a rotation is due; Infinity without a bound. */
+  get room(): number {
+    const { maxSizeBytes } = this.#policy;
+    if (maxSizeBytes <= 0) return Infinity;
+    return this.#size < maxSizeBytes ? maxSizeBytes - this.#size : maxSizeBytes;
+  }
+
   /** No more will be written. */
   get closed(): boolean {
     return this.#fd < 0;

@@ -6,6 +6,7 @@ import { isErrno } from "../../ffi/errno.ts";
 import { listParts, type LogFile } from "./log_file.ts";
 import { parseRecord, RecordDecoder, type RecordFilter, type RecordFormat } from "./log_read.ts";
 
+const LF = 0x0a;
 const BLOCK = 256 * 1024;
 /** Longest run of decoding before other work of the worker gets its turn. */
 const SLICE_MS = 4;
@@ -237,19 +238,9 @@ export class LogReader {
     const parts = [...listParts(this.#options.path).filter((p) => p.number < current).reverse()];
     const all = [{ number: current, path: this.#options.path, compressed: false }, ...parts];
     for (const part of all) {
-      // A compressed part cannot be read backwards: begin at its start, and let the decoder skip what is too much.
-      if (part.compressed && !isFile(part.path.slice(0, -3))) {
-        return this.#skipInCompressed(part.number, part.path, left);
-      }
-      const fd = this.#open(part.path);
-      if (fd === undefined) continue;
-      try {
-        const found = this.#scanBack(fd, left);
-        if (found.offset !== undefined) return { number: part.number, offset: found.offset };
-        left -= found.lines;
-      } finally {
-        this.#files.close(fd);
-      }
+      const found = part.compressed ? this.#scanBackCompressed(part.path, left) : this.#scanBackFile(part.path, left);
+      if (found.offset !== undefined) return { number: part.number, offset: found.offset };
+      left -= found.lines;
     }
     return { number: 0, offset: 0 };
   }
@@ -264,17 +255,26 @@ export class LogReader {
     }
   }
 
-  /** Offset in the unpacked part before its last `lines` lines. Parts are bounded by the size of a log file. */
-  #skipInCompressed(number: number, path: string, lines: number): Position {
+  /** As {@linkcode LogReader.#scanBack} for a compressed part, unpacked whole: it is as long as a log file may be. */
+  #scanBackCompressed(path: string, lines: number): { lines: number; offset?: number } {
     const bytes = gunzipSync(Deno.readFileSync(path));
-    let left = lines;
-    let end = bytes.length;
-    while (end > 0) {
-      const start = bytes.lastIndexOf(0x0a, end - 2) + 1;
-      if (this.#counts(bytes.subarray(start, end - 1)) && left-- === 0) return { number, offset: end };
+    let seen = 0;
+    for (let end = bytes.length; end > 0;) {
+      const start = end < 2 ? 0 : bytes.lastIndexOf(LF, end - 2) + 1;
+      if (this.#counts(bytes.subarray(start, end - 1)) && ++seen > lines) return { lines, offset: end };
       end = start;
     }
-    return left <= 0 ? { number, offset: 0 } : { number: number - 1, offset: 0 };
+    return seen === lines ? { lines, offset: 0 } : { lines: seen };
+  }
+
+  #scanBackFile(path: string, lines: number): { lines: number; offset?: number } {
+    const fd = this.#open(path);
+    if (fd === undefined) return { lines: 0 };
+    try {
+      return this.#scanBack(fd, lines);
+    } finally {
+      this.#files.close(fd);
+    }
   }
 
   /** Walks back over whole lines; `offset` is set once `lines` lines lie after it. */
@@ -288,14 +288,14 @@ export class LogReader {
       const block = new Uint8Array(size + carry.length);
       this.#files.pread(fd, block.subarray(0, size), position);
       block.set(carry, size);
-      let end = block.lastIndexOf(0x0a);
+      let end = block.lastIndexOf(LF);
       if (end < 0) {
         carry = block;
         continue;
       }
       // block[.., end] ends a line; what follows it is a record that is being written.
       while (end >= 0) {
-        const start = end === 0 ? -1 : block.lastIndexOf(0x0a, end - 1);
+        const start = end === 0 ? -1 : block.lastIndexOf(LF, end - 1);
         if (start < 0 && position > 0) break;
         if (this.#counts(block.subarray(start + 1, end)) && ++seen > lines) {
           return { lines: seen - 1, offset: position + end + 1 };

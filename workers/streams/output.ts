@@ -212,7 +212,7 @@ export class Output {
     const time = formatTimeNs(this.#context.process.realtimeNs());
     const encoder = this.#encoder;
     for (let at = 0; at < bytes.byteLength;) {
-      const end = encoder.encode(bytes, at, bytes.byteLength, kind, time, { flush });
+      const end = encoder.encode(bytes, at, bytes.byteLength, kind, time, { flush, limit: sink.file.room });
       if (encoder.length === 0) return;
       if (!this.#append(sink, kind, stage, end - at)) return;
       at = end;

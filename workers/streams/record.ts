@@ -116,7 +116,8 @@ export class RecordEncoder {
    * Encodes from `src[from, to)` as many whole lines as fit, and parts of lines longer than MAX_LINE.
    *
    * @param time 30 characters ({@linkcode formatTimeNs})
-   * @param flush also make a partial record of an unfinished last line
+   * @param options `flush`: also make a partial record of an unfinished last line; `limit`: most bytes of records, exceeded
+   * only by a single record that is longer
    * @returns where it stopped: the start of an unfinished line, or of what did not fit
    */
   encode(
@@ -125,7 +126,7 @@ export class RecordEncoder {
     to: number,
     kind: StreamKind,
     time: string,
-    options: { flush: boolean },
+    options: { flush: boolean; limit?: number },
   ): number {
     const out = this.out;
     const head = this.#head;
@@ -133,6 +134,7 @@ export class RecordEncoder {
     head.set(STREAM_NAME[kind], this.#streamAt);
     const headLength = head.length;
     const room = out.length - RECORD_ROOM;
+    const limit = options.limit ?? out.length;
     let o = 0;
     let at = from;
     this.records = 0;
@@ -152,6 +154,10 @@ export class RecordEncoder {
         out[o + 1] = 0x7d;
         out[o + 2] = LF;
         o += 3;
+        if (o > limit && this.records > 0) {
+          o = start;
+          break;
+        }
         at = i + 1;
         this.records++;
         continue;
@@ -167,6 +173,10 @@ export class RecordEncoder {
         }
       }
       o = this.#content(src, at, end, start + headLength, newline < 0);
+      if (o > limit && this.records > 0) {
+        o = start;
+        break;
+      }
       at = newline < 0 ? end : end + 1;
       this.records++;
     }

@@ -129,7 +129,9 @@ Deno.test("RecordEncoder: bytes that are not UTF-8 have their base64 beside an a
 
 Deno.test("RecordDecoder: a torn or foreign line is counted and skipped, its neighbours are not", () => {
   const good = show.decode(encodeAll([{ kind: 1, bytes: text.encode("one\ntwo\n") }]));
-  const torn = `${good.slice(0, 155)}\n${good}{"time":1}\nnot json\n${good.split("\n")[0]?.slice(0, -2)}\n`;
+  const torn = `${good.slice(0, good.indexOf("\n") - 1)}\n${good}{"time":1}\nnot json\n${
+    good.split("\n")[0]?.slice(0, -2)
+  }\n`;
   const { bytes, decoder } = decodeText(text.encode(torn));
   assert.equal(show.decode(bytes), "one\ntwo\n");
   assert.equal(decoder.corrupt, 4);
