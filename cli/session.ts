@@ -5,6 +5,7 @@ import type { Context } from "./context.ts";
 import { EXIT, exitCodeOf, ExitError } from "./failure.ts";
 import { DetachWatch, parseDetachKeys } from "./terminal/detach_keys.ts";
 import { OutputClosed, terminalSize } from "./terminal/output.ts";
+import { OutputQueue } from "./terminal/output_queue.ts";
 
 /** What a session does. */
 export interface SessionOptions {
@@ -50,6 +51,7 @@ class Session {
   readonly #context: Context;
   readonly #stream: AttachedStream;
   readonly #options: SessionOptions;
+  readonly #queue = new OutputQueue();
   readonly #undo: (() => void)[] = [];
   #started = false;
   #raw = false;
@@ -71,17 +73,21 @@ class Session {
       for await (const item of this.#stream) {
         if (item.kind !== "event") {
           this.#options.beforeOutput?.();
-          await (item.kind === "stdout" ? this.#context.out : this.#context.err).bytes(item.bytes);
+          await this.#queue.push(item.kind === "stdout" ? this.#context.out : this.#context.err, item.bytes);
           continue;
         }
+        await this.#queue.flush();
         await this.#options.onEvent?.(item.event);
         const result = this.#event(item.event);
         if (result !== undefined) return result;
       }
+      await this.#queue.flush();
       if (this.#detached) return { exitCode: EXIT.ok, detached: true };
       if (this.#interrupted) return { exitCode: EXIT.interrupted, detached: false };
       throw new NyxError("unavailable", "The connection to nyxd ended before the process did; it may run on");
     } finally {
+      // What came before a failure is still the program's output.
+      await this.#queue.flush().catch(() => {});
       for (const undo of this.#undo.reverse()) undo();
       this.#stream.close();
     }

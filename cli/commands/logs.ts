@@ -5,6 +5,7 @@ import { parseDuration } from "../../daemon/spec/parse/duration.ts";
 import { defineCommand } from "../args/definition.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../failure.ts";
+import { OutputQueue } from "../terminal/output_queue.ts";
 import { resolveTime } from "../render/time.ts";
 
 function span(text: string): number | undefined {
@@ -32,12 +33,14 @@ function parseTail(text: string): number | undefined {
 
 async function copyFrames(context: Context, source: AsyncIterable<Uint8Array>): Promise<void> {
   const frames = new FrameDecoder();
+  const queue = new OutputQueue();
   for await (const piece of source) {
     for (const { kind, payload } of frames.push(piece)) {
-      if (kind === FRAME.stdout) await context.out.bytes(payload);
-      else if (kind === FRAME.stderr) await context.err.bytes(payload);
+      if (kind === FRAME.stdout) await queue.push(context.out, payload);
+      else if (kind === FRAME.stderr) await queue.push(context.err, payload);
     }
   }
+  await queue.flush();
 }
 
 /** `nyx logs`. */
