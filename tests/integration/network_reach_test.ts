@@ -268,3 +268,69 @@ Deno.test("UDP clients that sent before the port was published, or to a containe
     await worker.call("release", { id: c.id });
   }
 });
+
+Deno.test("hairpin works whether or not bridged frames pass the IP hooks (br_netfilter)", async () => {
+  for (const callIptables of ["0", "1"]) {
+    await using hosts = new TestHosts();
+    const hook = "net.bridge.bridge-nf-call-iptables";
+    if (inNetns(hosts.host, ["sysctl", "-qw", `${hook}=${callIptables}`]).code !== 0) continue;
+    const worker = await start(hosts);
+    const web = await container(worker, "web", [{ hostPort: 8080, containerPort: 80 }]);
+    const other = await container(worker, "other", []);
+    await answer(hosts, web.netnsPath, "web", ["80/tcp"]);
+    assert.equal(ask(web.netnsPath, "tcp", HOST_IP, 8080), "web 10.88.0.1", `itself, ${hook}=${callIptables}`);
+    assert.equal(ask(other.netnsPath, "tcp", HOST_IP, 8080), "web 10.88.0.1", `another, ${hook}=${callIptables}`);
+    assert.equal(ask(other.netnsPath, "tcp", web.ip, 80), `web ${other.ip}`, `direct, ${hook}=${callIptables}`);
+  }
+});
+
+Deno.test("a dual-stack network publishes on both families with one ephemeral port, and keeps IPv6 clients' addresses", async () => {
+  await using hosts = new TestHosts();
+  const dual = { ...NET, subnet6: "fd00:88::/64", gateway6: "fd00:88::1" };
+  const worker = await start(hosts, [dual]);
+  const web = await container(worker, "web", [
+    { hostPort: 8080, containerPort: 80 },
+    { hostPort: 0, containerPort: 80 },
+    { hostPort: 7000, containerPort: 7000, count: 5 },
+    { hostIp: "fd77::1", hostPort: 8082, containerPort: 80 },
+  ]);
+  const other = await container(worker, "other", []);
+  const [ephemeral4, ephemeral6] = web.ports.filter((p) => p.hostPort >= 32768);
+  assert.deepEqual([ephemeral4?.hostIp, ephemeral6?.hostIp], ["0.0.0.0", "::"]);
+  assert.equal(ephemeral4?.hostPort, ephemeral6?.hostPort);
+  for (const port of ["80", "7003"]) {
+    hosts.serve(web.netnsPath, ["socat", `TCP6-LISTEN:${port},fork,reuseaddr`, "SYSTEM:echo web $SOCAT_PEERADDR"]);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const ask6 = (netns: string, address: string, port: number) => {
+    const { stdout } = inNetns(netns, ["socat", "-T0.4", "-", `TCP6:[${address}]:${port},connect-timeout=0.4`]);
+    return stdout.trim().replaceAll(/\[|\]|0000:/g, "").replace(/\b0+(?=[0-9a-f])/g, "") || "-";
+  };
+  const webIp6 = web.endpoints[0]?.ip6 ?? "";
+  mustInNetns(hosts.lan, ["ip", "-6", "route", "add", "fd00:88::/64", "via", "fd77::1"]);
+  assert.deepEqual({
+    own: ask6(hosts.host, "fd77::1", 8080),
+    lan: ask6(hosts.lan, "fd77::1", 8080),
+    ephemeral: ask6(hosts.lan, "fd77::1", ephemeral6?.hostPort ?? 0),
+    address: ask6(hosts.lan, "fd77::1", 8082),
+    range: ask6(hosts.lan, "fd77::1", 7003),
+    itself: ask6(web.netnsPath, "fd77::1", 8080),
+    another: ask6(other.netnsPath, "fd77::1", 8080),
+    direct: ask6(other.netnsPath, webIp6, 80),
+    unpublished: ask6(hosts.lan, webIp6, 80),
+    v4: ask(hosts.lan, "tcp", HOST_IP, 8080).split(" ")[0],
+    out: inNetns(other.netnsPath, ["ping", "-c1", "-W1", "-q", "fd77::2"]).code,
+  }, {
+    own: "web fd77:1",
+    lan: "web fd77:2",
+    ephemeral: "web fd77:2",
+    address: "web fd77:2",
+    range: "web fd77:2",
+    itself: "web fd00:88:1",
+    another: "web fd00:88:1",
+    direct: "web fd00:88:3",
+    unpublished: "-",
+    v4: "web",
+    out: 0,
+  });
+});

@@ -142,13 +142,16 @@ function ensureAddresses(rt: RtNetlink, index: number, network: Network, owned: 
 
 /**
  * route_localnet lets answers to connections from 127.0.0.1 come back over the bridge; the table's first chain keeps
- * everything else that is addressed to loopback out. Router advertisements from containers are not listened to.
+ * everything else that is addressed to loopback out. Router advertisements from containers are not listened to. Addresses are
+ * ours to give, so IPv6 looks for no duplicates: the second or two that takes, after the first container has come, no packet
+ * would get from the host's other addresses to a container.
  */
 function bridgeSysctls(ns: NamespaceKernel, network: Network): void {
   const { bridge } = network;
   ensureSysctl(ns, `net/ipv4/conf/${bridge}/route_localnet`, "1");
   ensureSysctl(ns, `net/ipv4/conf/${bridge}/accept_redirects`, "0");
   ensureSysctl(ns, `net/ipv4/conf/${bridge}/send_redirects`, "0");
+  ensureSysctl(ns, `net/ipv6/conf/${bridge}/accept_dad`, "0");
   ensureSysctl(ns, `net/ipv6/conf/${bridge}/accept_ra`, "0");
   ensureSysctl(ns, `net/ipv6/conf/${bridge}/accept_redirects`, "0");
 }

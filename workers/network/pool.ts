@@ -12,13 +12,15 @@ const LOOPBACK_INDEX = 1;
 
 /**
  * Defaults in a container's namespace: any port may be bound and ping needs no privilege, as Docker has it; IPv6 stays off
- * on new interfaces until a network with IPv6 turns it on, so that no link-local address appears on an IPv4 network.
+ * on new interfaces until a network with IPv6 turns it on, so that no link-local address appears on an IPv4 network; then its
+ * addresses work at once, without duplicate detection (which a hairpin port would answer with its own question).
  */
 const SYSCTLS: readonly [string, string][] = [
   ["net/ipv4/ip_unprivileged_port_start", "0"],
   ["net/ipv4/ping_group_range", "0 2147483647"],
   ["net/ipv6/conf/default/disable_ipv6", "1"],
   ["net/ipv6/conf/default/accept_ra", "0"],
+  ["net/ipv6/conf/default/accept_dad", "0"],
 ];
 
 /** A network namespace by descriptor, with a way to speak to it from outside. */
