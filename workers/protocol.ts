@@ -266,6 +266,8 @@ export interface HostFacts {
   swapLimit: boolean;
   /** Whether block I/O weights work. */
   blkioWeight: boolean;
+  /** Compiled filters of the default seccomp profile, base64 by key; missing where libseccomp is. The bundle stage knows the keys. */
+  seccompFilters?: Record<string, string>;
 }
 
 /** A device node of the host and where it goes inside. */

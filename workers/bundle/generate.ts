@@ -11,8 +11,9 @@ import { type EtcFiles, resolveMounts, rootPropagation } from "./mounts.ts";
 import { type NamespacePlan, planNamespaces } from "./namespaces.ts";
 import { parseSignal, resolveArgv, resolveCwd, resolveEnv } from "./process.ts";
 import { resolveOomScore, resolveResources } from "./resources.ts";
-import type { OciProcess, OciResources, RuntimeSpec } from "./runtime_spec.ts";
+import type { OciProcess, OciResources, OciSeccomp, RuntimeSpec } from "./runtime_spec.ts";
 import { resolveSeccomp } from "./seccomp.ts";
+import { FILTER_ANNOTATION, filterKey } from "./seccomp_filter.ts";
 import { resolveUser } from "./user.ts";
 
 /** Request of the generate operation. */
@@ -149,6 +150,17 @@ function makeLinux(
   };
 }
 
+/** The user's, and the ready-made filter of the profile where there is one. */
+function makeAnnotations(
+  config: ContainerConfig,
+  seccomp: OciSeccomp | undefined,
+  host: HostFacts,
+): Record<string, string> | undefined {
+  const filter = seccomp === undefined ? undefined : host.seccompFilters?.[filterKey(seccomp)];
+  if (filter === undefined) return config.annotations;
+  return { ...config.annotations, [FILTER_ANNOTATION]: filter };
+}
+
 /**
  * Builds config.json.
  *
@@ -201,7 +213,8 @@ export function buildSpec(
     }
     spec.domainname = config.domainname;
   }
-  if (config.annotations !== undefined) spec.annotations = config.annotations;
+  const annotations = makeAnnotations(config, linux.seccomp, request.host);
+  if (annotations !== undefined) spec.annotations = annotations;
   const stop = config.stopSignal ?? image.StopSignal ?? "";
   return {
     spec,

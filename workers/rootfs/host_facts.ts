@@ -2,6 +2,8 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, type FileKernel, FS_MAGIC, O, OwnedFd, readToEnd } from "../../ffi/file.ts";
+import { linuxSeccomp } from "../../ffi/linux/seccomp.ts";
+import { readyFilters } from "../bundle/seccomp_filter.ts";
 import type { HostFacts } from "../protocol.ts";
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
@@ -155,6 +157,15 @@ function cgroupFacts(reader: Reader): Pick<HostFacts, "cgroup" | "controllers" |
   };
 }
 
+/** Compiled seccomp filters; undefined where libseccomp is missing or odd, for then crun compiles. */
+function tryFilters(release: string): Record<string, string> | undefined {
+  try {
+    return readyFilters(linuxSeccomp(), release, Deno.build.arch);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Reads the facts. Makes and removes one empty child cgroup, because what the root lacks the children may have.
  *
@@ -162,12 +173,15 @@ function cgroupFacts(reader: Reader): Pick<HostFacts, "cgroup" | "controllers" |
  */
 export function readHostFacts(kernel: FileKernel): HostFacts {
   const reader = new Reader(kernel);
+  const release = (reader.text("/proc/sys/kernel/osrelease") ?? "").trim();
+  const seccompFilters = tryFilters(release);
   return {
+    ...(seccompFilters === undefined ? {} : { seccompFilters }),
     ...cgroupFacts(reader),
     apparmor: reader.text("/sys/module/apparmor/parameters/enabled")?.trim() === "Y" &&
       reader.exists("/sys/kernel/security/apparmor"),
     capabilities: parseBoundingSet(reader.text("/proc/self/status") ?? ""),
-    kernel: (reader.text("/proc/sys/kernel/osrelease") ?? "").trim(),
+    kernel: release,
     rlimits: parseLimits(reader.text("/proc/self/limits") ?? ""),
   };
 }
