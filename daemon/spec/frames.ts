@@ -3,7 +3,8 @@
  *
  * Request and response bodies of type {@linkcode STREAM_TYPE} are sequences of frames: 1 byte kind, 3 zero bytes, 4 bytes
  * big-endian length, payload. The two bodies are independent: a request body may go on while the response streams
- * (full duplex), and its end, or a `stdinEnd` frame, half-closes stdin.
+ * (full duplex), and its end, or a `stdinEnd` frame, half-closes stdin. Standard input has flow control of its own: see
+ * {@linkcode STDIN_WINDOW}. A reader skips kinds that it does not know.
  */
 
 /** Media type of framed bodies. */

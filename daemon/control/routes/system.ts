@@ -9,21 +9,13 @@ import { diskUsage, eventRecord, systemInfo, versionInfo } from "../schema/respo
 import { filters, flag, moment } from "../schema/values.ts";
 
 async function* eventLines(
-  first: EventRecord[],
-  events: AsyncIterator<EventRecord>,
+  events: AsyncIterable<EventRecord>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
-  for (const event of first) yield lineOf(event);
   try {
-    while (!signal.aborted) {
-      const next = await events.next();
-      if (next.done === true) return;
-      yield lineOf(next.value);
-    }
+    for await (const event of events) yield lineOf(event);
   } catch (e) {
     if (!signal.aborted) throw e;
-  } finally {
-    await events.return?.();
   }
 }
 
@@ -82,13 +74,15 @@ export const systemRoutes: Route[] = [
     handle({ query, context }) {
       const until = query.until ?? (query.follow ? undefined : new Date().toISOString());
       const body = streamBody(context, ({ signal }) => {
-        const events = context.services.system.events({
-          filters: query.filter ?? {},
+        return eventLines(
+          context.services.system.events({
+            filters: query.filter ?? {},
+            signal,
+            ...(query.since === undefined ? {} : { since: query.since }),
+            ...(until === undefined ? {} : { until }),
+          }),
           signal,
-          ...(query.since === undefined ? {} : { since: query.since }),
-          ...(until === undefined ? {} : { until }),
-        });
-        return eventLines([], events[Symbol.asyncIterator](), signal);
+        );
       });
       return streamed("application/x-ndjson", body);
     },
