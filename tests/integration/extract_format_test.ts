@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { linuxFile } from "../../ffi/linux/file.ts";
 import { LayerFixture } from "../support/layer_fixture.ts";
 import { fullTree, run, type TreeOptions } from "../support/random_tree.ts";
 import { base256, gnuLong, paxHeader, rawMember, rawTar } from "../support/raw_tar.ts";
@@ -128,7 +129,7 @@ Deno.test("extract: PAX global records hold until changed, a local one wins, an 
   assert.deepEqual(uids, [11, 12, 13, 14]);
   assert.equal(Deno.statSync(`${root}/a`).mtime?.getTime(), 77_500);
   assert.equal(
-    new TextDecoder().decode(run("getfattr", ["-n", "user.g", "--only-values", "--absolute-names", `${root}/b`])),
+    new TextDecoder().decode(linuxFile().lgetxattr(`${root}/b`, "user.g")),
     "all",
   );
 });
