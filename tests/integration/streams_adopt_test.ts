@@ -15,25 +15,50 @@ interface Spec {
   log: { maxSizeBytes?: number; maxFile?: number };
 }
 
-/** Starts an owner that launches or adopts; resolves with the container's pid. */
-async function own(t: StreamsFixture, spec: Spec): Promise<{ pid: number; kill: () => Promise<void> }> {
+/** An owner process. */
+interface Owner {
+  /** Settles when it is about to launch or adopt. */
+  ready: Promise<void>;
+  /** The container's pid. */
+  pid: Promise<number>;
+  kill: () => Promise<void>;
+}
+
+/** Starts an owner that launches or adopts. */
+function start(t: StreamsFixture, spec: Spec): Owner {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", OWNER, t.baseDir, JSON.stringify(spec)],
     stdout: "piped",
     stderr: "inherit",
     stdin: "null",
   }).spawn();
-  const reader = child.stdout.getReader();
-  const first = await reader.read();
-  const pid = Number(new TextDecoder().decode(first.value).trim());
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const line = async (n: number): Promise<string> => {
+    while (text.split("\n").length <= n + 1) {
+      const { value } = await reader.read();
+      if (value === undefined) return "";
+      text += value;
+    }
+    return text.split("\n")[n] ?? "";
+  };
+  const ready = line(0).then(() => {});
   return {
-    pid,
+    ready,
+    pid: ready.then(() => line(1)).then(Number),
     kill: async () => {
       child.kill("SIGKILL");
       await child.status;
-      await reader.cancel();
+      await reader.cancel().catch(() => {});
     },
   };
+}
+
+/** An owner whose container runs. */
+async function own(t: StreamsFixture, spec: Spec): Promise<Owner> {
+  const owner = start(t, spec);
+  await owner.pid;
+  return owner;
 }
 
 function spec(t: StreamsFixture, args: string[], options: Partial<Spec> = {}): Spec {
@@ -153,4 +178,63 @@ Deno.test("streams.adopt: a directory of a monitor that is long gone is cleaned"
   Deno.writeTextFileSync(`${dir}/pid`, "999999");
   assert.deepEqual(await t.host.call("adopt", s), { state: "gone" });
   assert.throws(() => Deno.statSync(dir));
+});
+
+Deno.test("streams.adopt: kill -9 at any moment of a launch leaves a container that runs, one that ended, or nothing", async () => {
+  await using t = StreamsFixture.bare();
+  const launched: Spec[] = [];
+  for (let delay = 0; delay <= 24; delay += 3) {
+    const s = spec(t, ["/bin/sh", "-c", "echo up; exec sleep 100"]);
+    const owner = start(t, s);
+    await owner.ready;
+    await pause(delay);
+    await owner.kill();
+    launched.push(s);
+  }
+  await t.init();
+  const states = new Set<string>();
+  for (const s of launched) {
+    const adopted = await t.host.call("adopt", s);
+    states.add(adopted.state);
+    const crun = (await t.host.call("list", {})).find((c) => c.id === s.id);
+    assert.equal(adopted.state === "running", crun?.status === "running", `${JSON.stringify(adopted)} ${crun?.status}`);
+    if (adopted.state === "running") {
+      await pause(20);
+      assert.equal((await t.readLog(s.id)).text, "up\n");
+    }
+    await t.host.call("delete", { id: s.id });
+    assert.deepEqual(await t.host.call("adopt", s), { state: "gone" });
+  }
+  assert.deepEqual([...Deno.readDirSync(`${t.baseDir}/run/monitor`)], []);
+  assert.ok(states.has("running"));
+});
+
+Deno.test("streams.adopt: after the worker alone died, output, standard input and its end work again", async () => {
+  await using t = await StreamsFixture.create();
+  const { id, bundleDir } = await t.launch(["/bin/cat"], { stdin: true });
+  const say = (s: string) => t.host.call("stdin", { id, bytes: new TextEncoder().encode(s) });
+  await say("one\n");
+  t.restartWorker();
+  await pause(100);
+  await t.init();
+  assert.equal((await t.host.call("adopt", { id, bundleDir, tty: false, stdin: true, log: {} })).state, "running");
+  await say("two\n");
+  await t.host.call("closeStdin", { id });
+  assert.equal((await t.exit(id)).exit.code, 0);
+  assert.equal((await t.readLog(id)).text, "one\ntwo\n");
+});
+
+Deno.test("streams.launch: cancelled while crun hangs, it kills crun and leaves nothing", async () => {
+  await using t = StreamsFixture.bare();
+  const slow = `${t.baseDir}/slow-crun`;
+  Deno.writeTextFileSync(slow, `#!/bin/sh\ncase "$*" in *" run "*) sleep 50;; *) exec /usr/bin/crun "$@";; esac\n`, {
+    mode: 0o755,
+  });
+  await t.init({}, slow);
+  const s = spec(t, ["/bin/true"]);
+  const launch = t.host.call("launch", s, { deadlineMs: 300 });
+  await assert.rejects(launch, { code: "deadline_exceeded" });
+  assert.deepEqual([...Deno.readDirSync(`${t.baseDir}/run/monitor`)], []);
+  const left = new TextDecoder().decode((await new Deno.Command("pgrep", { args: ["-f", s.id] }).output()).stdout);
+  assert.equal(left, "");
 });

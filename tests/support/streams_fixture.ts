@@ -84,11 +84,11 @@ export class StreamsFixture implements AsyncDisposable {
   }
 
   /** Sends init. */
-  async init(logDefaults: LogOptions = {}): Promise<string> {
+  async init(logDefaults: LogOptions = {}, crunPath = "/usr/bin/crun"): Promise<string> {
     await this.host.ready;
     const { crunVersion } = await this.host.call("init", {
       baseDir: this.baseDir,
-      crunPath: "/usr/bin/crun",
+      crunPath,
       crunRoot: `${this.baseDir}/run/crun`,
       cgroup: cgroupLayout(),
       logDefaults: {

@@ -1,6 +1,6 @@
 /**
  * A process that owns a streams worker, to be killed with SIGKILL: `deno run -A streams_owner.ts <baseDir> <launch spec JSON>`.
- * Launches and prints the pid, then stays.
+ * Prints `ready`, launches or adopts, prints the pid, then stays.
  */
 
 import { WorkerHost } from "../../workers/host.ts";
@@ -22,6 +22,7 @@ await host.call("init", {
   logDefaults: { driver: "json", maxSizeBytes: 1 << 20, maxFile: 1000, maxAgeMs: 0, compress: false, mode: "block" },
 });
 const request: StreamsStage["ops"]["launch"]["request"] | StreamsStage["ops"]["adopt"]["request"] = JSON.parse(spec);
+console.log("ready");
 const adopted = await host.call("adopt", request);
 const pid = adopted.state === "running"
   ? adopted.pid

@@ -15,6 +15,7 @@ import { createMonitorDir, monitorScript, type MonitorShape, parseExitFile } fro
 import { tryReadText } from "./proc.ts";
 import { type LogSink, Output } from "./output.ts";
 import { formatTimeNs } from "./record.ts";
+import { processTree } from "./signals.ts";
 import { IntentFile, settleIntent } from "./staging.ts";
 import { spawnSession } from "./spawn.ts";
 import { type ConsoleSocket, holdTerminal, listenConsole, reclaimTerminal, writeLine } from "./terminal.ts";
@@ -36,6 +37,7 @@ export interface RunningInfo {
   cgroup?: string;
 }
 
+const SIGKILL = 9;
 const UNKNOWN_EXIT_CODE = 255;
 /** How long a monitor that an earlier nyxd had just started may take to get crun going. */
 const LAUNCH_GRACE_MS = 10_000;
@@ -63,6 +65,7 @@ export class Container {
   #console: ConsoleSocket | undefined;
   #stopWatch: (() => void) | undefined;
   #oom: OomWatch | undefined;
+  #monitorPid: number | undefined;
   #pidFd = -1;
   #pidToken: number | undefined;
   #ackFd = -1;
@@ -129,6 +132,18 @@ export class Container {
       throw e;
     }
     return container;
+  }
+
+  /** Kills a launch that does not come to an end: the monitor, and crun below it. */
+  abandon(): void {
+    if (this.#monitorPid === undefined || this.#info !== undefined || this.#completing) return;
+    for (const pid of processTree(this.#monitorPid)) {
+      try {
+        this.#context.process.kill(pid, SIGKILL);
+      } catch (e) {
+        if (!isErrno(e, "ESRCH")) throw e;
+      }
+    }
   }
 
   /** Sends a signal to the init process. */
@@ -210,6 +225,7 @@ export class Container {
     const argv = crun.argv([...command, id], `${this.dir}/crun.log`);
     const child = spawnSession(monitorScript(this.#shape), argv, this.dir);
     child.unref();
+    this.#monitorPid = child.pid;
     void child.status.then(() => this.#onMonitorGone());
   }
 

@@ -7,6 +7,9 @@ export const CRUN_ENV: Readonly<Record<string, string>> = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 };
 
+/** Longest a short command may take; the slowest is `delete --force` of a container with many processes. */
+const COMMAND_TIMEOUT_MS = 30_000;
+
 /** Outcome of a crun call. */
 export interface CrunResult {
   code: number;
@@ -28,9 +31,14 @@ export class Crun {
     return [this.path, `--root=${this.root}`, "--cgroup-manager=cgroupfs", ...log, ...command];
   }
 
-  /** Runs a command to its end. */
+  /**
+   * Runs a short command to its end.
+   *
+   * @throws NyxError deadline_exceeded when crun hangs; it is then killed
+   */
   async run(command: readonly string[]): Promise<CrunResult> {
     const [path, ...args] = this.argv(command) as [string, ...string[]];
+    const signal = AbortSignal.timeout(COMMAND_TIMEOUT_MS);
     const { code, stdout, stderr } = await new Deno.Command(path, {
       args,
       clearEnv: true,
@@ -38,7 +46,17 @@ export class Crun {
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
+      signal,
     }).output();
+    if (signal.aborted) {
+      throw new NyxError(
+        "deadline_exceeded",
+        `crun ${command[0]} did not end within ${COMMAND_TIMEOUT_MS} ms and was killed`,
+        {
+          retryable: true,
+        },
+      );
+    }
     const text = new TextDecoder();
     return { code, stdout: text.decode(stdout), stderr: text.decode(stderr).trim() };
   }

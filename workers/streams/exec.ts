@@ -176,7 +176,7 @@ export class Exec {
     let last = -1;
     // Normally both pipes have ended by now. A process left in the background may hold them: then until it is quiet.
     const quiet = async () => {
-      while (last !== this.#copied) {
+      while (last !== this.#copied || this.#attachment?.congested === true) {
         last = this.#copied;
         await new Promise((r) => setTimeout(r, LINGER_MS));
       }
@@ -248,7 +248,11 @@ export class Exec {
     const input = new InputPipe(files, loop, files.fcntl(fd, DUPFD_CLOEXEC, 3));
     this.#terminal = { fd, token: loop.add(fd, EPOLL.IN, pump), input, ended: end.promise, pump };
     await child.status;
-    await Promise.race([end.promise, new Promise((r) => setTimeout(r, LINGER_MS))]);
+    let ended = false;
+    void end.promise.then(() => ended = true);
+    do {
+      await Promise.race([end.promise, new Promise((r) => setTimeout(r, LINGER_MS))]);
+    } while (!ended && this.#attachment?.congested === true);
   }
 
   #pumpTerminal(onEnd: () => void): void {

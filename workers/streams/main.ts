@@ -15,6 +15,7 @@ import { hideUnifiedHierarchy } from "./hybrid.ts";
 import { DEFAULT_LOG_POLICY } from "./log_file.ts";
 import { PollLoop } from "./loop.ts";
 import { Scratch } from "./staging.ts";
+import { closeStale } from "./stale.ts";
 import { ensureStreamDirs, Streams } from "./stage.ts";
 import { DirectoryWatcher } from "./watcher.ts";
 
@@ -31,6 +32,8 @@ async function init(request: Init["request"]): Promise<Init["result"]> {
   const poll = linuxPoll();
   const process = linuxProcess();
   ensureStreamDirs({ files, baseDir });
+  const stale = closeStale(files, baseDir);
+  if (stale > 0) emit.log("warn", "Closed descriptors of a streams worker that died", { stale });
   // Synchronous, before anything of this worker may have started a pool thread inside.
   if (cgroup === "hybrid") {
     const mount = linuxMount();

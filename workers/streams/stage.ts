@@ -47,7 +47,7 @@ export class Streams {
   /** The handlers, all but init. */
   get ops(): Ops {
     return {
-      launch: (r) => this.launch(r),
+      launch: (r, c) => this.launch(r, c),
       adopt: (r) => this.adopt(r),
       attach: (r, c) => this.attach(r, c),
       stdin: (r) => this.stdin(r.id, r.bytes),
@@ -69,20 +69,34 @@ export class Streams {
     };
   }
 
-  /** Starts a container; one that already runs is left alone. */
-  async launch(request: Request<"launch">): Promise<{ pid: number; startedAt: string; cgroup?: string }> {
+  /**
+   * Starts a container; one that already runs is left alone. Cancelled, or past its deadline, it kills what it started.
+   *
+   * @throws NyxError failed_precondition with context `exitCode` (125, 126, 127) and `crun`, when crun could not start it
+   */
+  async launch(
+    request: Request<"launch">,
+    { signal }: OpContext<never>,
+  ): Promise<{ pid: number; startedAt: string; cgroup?: string }> {
     const id = checkId(request.id);
     const known = this.#containers.get(id) ?? await this.#tryAdopt(request);
     if (known !== undefined && known.exit === undefined) return await known.started;
     if (known !== undefined) this.#release(id);
-    else if (exists(monitorDir(this.#context.baseDir, id))) this.#cleanUp(id);
-    const container = Container.launch(this.#context, request);
-    this.#keep(id, container);
+    else this.#cleanUp(id);
+    let onAbort: (() => void) | undefined;
     try {
+      const container = Container.launch(this.#context, request);
+      this.#keep(id, container);
+      onAbort = () => container.abandon();
+      signal.addEventListener("abort", onAbort);
       return await container.started;
     } catch (e) {
       this.#release(id);
-      throw e;
+      if (!signal.aborted) throw e;
+      if (this.#context.crun.knows(id)) await this.#context.crun.run(["delete", "--force", id]);
+      throw signal.reason;
+    } finally {
+      if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
     }
   }
 
