@@ -5,6 +5,7 @@ import { EventBus } from "./events/bus.ts";
 import { findInit, hostname } from "./host_files.ts";
 import { ImageStore } from "./images/store.ts";
 import type { Logger } from "./log/logger.ts";
+import type { ContainerRecord } from "./persist/record.ts";
 import { RecordStore } from "./persist/store.ts";
 import { hostWarnings, readHostFacts } from "./runtime/host_facts.ts";
 import { parsePlatform } from "./spec/platform.ts";
@@ -71,6 +72,15 @@ function imageStore(
   });
 }
 
+/** Takes off what a start that fails has put on the host, when no container of an earlier run needs it. */
+async function undo(baseDir: string, stages: Stages, records: ContainerRecord[]): Promise<void> {
+  if (networkIds(records).live.length > 0) return;
+  await stages.network.call("shutdown", { keepNetworks: false }).catch(() => {});
+  for (const dir of ["run", "overlay"]) {
+    await stages.rootfs.call("unmountBelow", { path: `${baseDir}/${dir}` }).catch(() => {});
+  }
+}
+
 /** Makes and connects everything; containers of an earlier run are known, but not taken in yet. */
 export async function assemble(
   config: DaemonConfig,
@@ -127,7 +137,11 @@ export async function assemble(
       cgroup: host.cgroup,
       logDefaults: LOG_DEFAULTS,
     });
-  const [network, streams] = await Promise.all([initNetwork(), initStreams(), images.open()]);
+  const ready = Promise.all([initNetwork(), initStreams(), images.open()]);
+  const [network, streams] = await ready.catch(async (e) => {
+    await undo(baseDir, stages, records);
+    throw e;
+  });
   workerEvents.respawned = (worker) => {
     const again = worker === "network"
       ? initNetwork()

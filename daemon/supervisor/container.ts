@@ -327,6 +327,8 @@ export class Container {
         );
       }
     }
+    // A user's stop is final also for a daemon that dies right after it said so.
+    if (this.record.spec.autoRemove !== true) await this.save();
     this.emit("stop");
   }
 
@@ -338,7 +340,10 @@ export class Container {
         `Could not kill container "${this.name}": it is not running (${this.status})`,
       );
     }
-    if (signal === "KILL") this.record.state.stoppedByUser = true;
+    if (signal === "KILL") {
+      this.record.state.stoppedByUser = true;
+      await this.save();
+    }
     await this.#signal(signal, false);
     this.emit("kill", { signal });
   }
