@@ -9,14 +9,22 @@ import { readMounts, unmountBelow } from "../../workers/rootfs/mount_table.ts";
 
 /** Everything a rootfs test needs; dispose it. */
 export class RootfsFixture implements AsyncDisposable {
-  readonly baseDir = Deno.makeTempDirSync({ prefix: "nyx-rootfs-" });
-  readonly layersDir = `${this.baseDir}/layers`;
+  readonly #temporary = Deno.makeTempDirSync({ prefix: "nyx-rootfs-" });
+  readonly baseDir: string;
+  readonly layersDir: string;
   readonly kernel: OverlayKernel = { ...linuxFile(), ...linuxMount() };
   readonly warnings: string[] = [];
   readonly ops: RootfsOperations;
   #layers = 0;
 
-  constructor(mode?: LowerdirMode, kernel?: OverlayKernel) {
+  /**
+   * @param mode forces how lower directories are given
+   * @param kernel takes the place of the real one
+   * @param below name of the base directory inside the temporary one
+   */
+  constructor(mode?: LowerdirMode, kernel?: OverlayKernel, below?: string) {
+    this.baseDir = below === undefined ? this.#temporary : `${this.#temporary}/${below}`;
+    this.layersDir = `${this.baseDir}/layers`;
     if (Deno.uid() !== 0) throw new Error("This test mounts: run it as root");
     Deno.mkdirSync(this.layersDir, { recursive: true, mode: 0o700 });
     this.ops = new RootfsOperations(kernel ?? this.kernel, {
@@ -60,7 +68,7 @@ export class RootfsFixture implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.ops.settle();
     await unmountBelow(this.kernel, this.baseDir);
-    Deno.removeSync(this.baseDir, { recursive: true });
+    Deno.removeSync(this.#temporary, { recursive: true });
   }
 }
 

@@ -60,6 +60,32 @@ for (const mode of ["append", "page"] as const) {
   });
 }
 
+Deno.test("rootfs.mount (page): 5 layers go by their own names, 200 by short ones, and any base directory will do", async () => {
+  for (const count of [5, 200]) {
+    await using f = new RootfsFixture("page");
+    const layers = Array.from({ length: count }, (_, i) => f.layer((fs) => Deno.writeTextFileSync(`${fs}/${i}`, "")));
+    const { rootfs } = await f.ops.mount(f.request("c1", layers));
+    assert.equal([...Deno.readDirSync(rootfs)].length, count);
+    await f.ops.mount(f.request("c1", layers));
+    assert.equal(f.mountCount, 1);
+    assert.match(
+      sh(`grep ' ${rootfs} ' /proc/self/mounts`),
+      count === 5 ? /lowerdir=[0-9a-f]{32}\/fs:/ : /lowerdir=0:1:2/,
+    );
+  }
+});
+
+for (const mode of ["append", "page"] as const) {
+  Deno.test(`rootfs.mount (${mode}): a base directory with colon, comma and backslash`, async () => {
+    await using f = new RootfsFixture(mode, undefined, "a:b,c\\d e");
+    const layers = [f.layer((fs) => Deno.writeTextFileSync(`${fs}/a`, "a"))];
+    const { rootfs } = await f.ops.mount(f.request("c1", layers));
+    assert.equal(Deno.readTextFileSync(`${rootfs}/a`), "a");
+    await f.ops.mount(f.request("c1", layers));
+    assert.equal(f.mountCount, 1);
+  });
+}
+
 Deno.test("rootfs.mount: both ways give the same tree", async () => {
   const trees: string[] = [];
   for (const mode of ["append", "page"] as const) {

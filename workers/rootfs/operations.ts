@@ -4,12 +4,13 @@ import { NyxError } from "../../daemon/spec/errors.ts";
 import { layerDiffPath } from "../../daemon/spec/layer_store.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, O, OwnedFd } from "../../ffi/file.ts";
+import { unescapeField } from "../../ffi/mountinfo.ts";
 import type { RootfsStage } from "../protocol.ts";
 import { populateVolume } from "./copy_up.ts";
 import { diffOverlay } from "./diff.ts";
 import { ensureDirectory, ensureFile, openRoot, readSmallFile } from "./in_root.ts";
 import { listMountsBelow, looksMounted, mountAt, unmountBelow } from "./mount_table.ts";
-import { type LowerdirMode, type OverlayKernel, OverlayMounter, unmountOverlay } from "./overlay.ts";
+import { escapePath, type LowerdirMode, type OverlayKernel, OverlayMounter, unmountOverlay } from "./overlay.ts";
 import { checkAbsolute, LAYERS_DIR, type OverlayPaths, overlayPaths, TRASH_PREFIX } from "./paths.ts";
 import { removeTree } from "./remove_tree.ts";
 import { CONTAINER_MOUNTS, mountShm } from "./volume_mounts.ts";
@@ -79,9 +80,10 @@ export class RootfsOperations {
     if (!looksMounted(this.#kernel, paths.merged)) return false;
     const there = mountAt(this.#kernel, paths.merged);
     if (there === undefined) return false;
-    // mount(2) was given a relative upper directory, and the table says so.
-    const upper = /(?:^|,)upperdir=([^,]*)/.exec(there.superOptions)?.[1];
-    if (there.type === "overlay" && (upper === paths.upper || upper === "../diff")) return true;
+    // The table says what the kernel was given: mount(2) a relative name, fsconfig an escaped one.
+    const own = [paths.upper, escapePath(paths.upper), "../diff"];
+    const upper = unescapeField(/(?:^|,)upperdir=([^,]*)/.exec(there.superOptions)?.[1] ?? "");
+    if (there.type === "overlay" && own.includes(upper)) return true;
     throw new NyxError(
       "failed_precondition",
       `Could not mount ${paths.merged}: a ${there.type} of ${there.source} is mounted there; unmount it`,

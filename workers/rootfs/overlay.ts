@@ -30,6 +30,8 @@ export interface OverlayRequest {
   volatile: boolean;
 }
 
+/** Bytes of options that surely fit mount(2)'s page of 4096. */
+const PAGE_BYTES = 4000;
 const RECORD_LIMIT = 64 * 1024;
 /** Features off by name, so that a kernel's build defaults do not decide what a container's diff looks like. */
 const FIXED_OPTIONS: readonly [string, string][] = [["index", "off"], ["metacopy", "off"], ["redirect_dir", "off"]];
@@ -122,15 +124,16 @@ export class OverlayMounter {
   #prepare(paths: OverlayPaths, top: string | undefined): void {
     const k = this.#kernel;
     this.#ensureDir(paths.dir, 0o700);
-    this.#ensureDir(paths.work, 0o700);
+    if (!this.#ensureDir(paths.work, 0o700)) this.#clearVolatileMark(paths);
     this.#ensureDir(paths.merged, 0o700);
-    if (this.#ensureDir(paths.upper, 0o755) && top !== undefined) {
+    if (!this.#ensureDir(paths.upper, 0o755)) return;
+    if (top === undefined) k.fchmodat(AT_FDCWD, paths.upper, 0o755);
+    else {
       // The upper directory is the container's `/`: it must look like the image's.
       const root = this.#statLayer(top);
       k.fchownat(AT_FDCWD, paths.upper, root.uid, root.gid, AT.SYMLINK_NOFOLLOW);
       k.fchmodat(AT_FDCWD, paths.upper, root.mode & 0o7777);
     }
-    this.#clearVolatileMark(paths);
   }
 
   #statLayer(dir: string) {
@@ -144,7 +147,7 @@ export class OverlayMounter {
     }
   }
 
-  /** Makes a directory with exactly this mode; false when it was there. */
+  /** Makes a directory, of this mode but for the umask; false when it was there. */
   #ensureDir(path: string, mode: number): boolean {
     try {
       this.#kernel.mkdirat(AT_FDCWD, path, mode);
@@ -153,7 +156,6 @@ export class OverlayMounter {
       if (!isErrno(e, "ENOENT")) throw e;
       Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
     }
-    this.#kernel.fchmodat(AT_FDCWD, path, mode);
     return true;
   }
 
@@ -178,9 +180,10 @@ export class OverlayMounter {
     const k = this.#kernel;
     using fs = new OwnedFd(k, k.fsopen("overlay"));
     try {
+      k.fsconfig(fs.fd, FSCONFIG.SET_STRING, "source", "overlay");
       for (const dir of lowers) k.fsconfig(fs.fd, FSCONFIG.SET_STRING, "lowerdir+", dir);
-      k.fsconfig(fs.fd, FSCONFIG.SET_STRING, "upperdir", paths.upper);
-      k.fsconfig(fs.fd, FSCONFIG.SET_STRING, "workdir", paths.work);
+      k.fsconfig(fs.fd, FSCONFIG.SET_STRING, "upperdir", escapePath(paths.upper));
+      k.fsconfig(fs.fd, FSCONFIG.SET_STRING, "workdir", escapePath(paths.work));
       for (const [key, value] of FIXED_OPTIONS) k.fsconfig(fs.fd, FSCONFIG.SET_STRING, key, value);
       if (volatile) k.fsconfig(fs.fd, FSCONFIG.SET_FLAG, "volatile");
       k.fsconfig(fs.fd, FSCONFIG.CMD_CREATE);
@@ -191,11 +194,22 @@ export class OverlayMounter {
     k.moveMount(mount.fd, "", AT_FDCWD, paths.merged, MOVE_MOUNT.F_EMPTY_PATH);
   }
 
-  #mountPage({ paths, volatile }: OverlayRequest, lowers: string[]): void {
+  #mountPage(request: OverlayRequest, lowers: string[]): void {
     const k = this.#kernel;
     if (!this.#unshared) {
       k.unshareFs();
       this.#unshared = true;
+    }
+    const { paths, layersDir } = request;
+    const direct = relativeOptions(request, lowers);
+    if (direct !== undefined) {
+      try {
+        k.chdir(layersDir);
+        k.mount("overlay", paths.merged, "overlay", 0, direct);
+      } finally {
+        k.chdir("/");
+      }
+      return;
     }
     const names = `${paths.dir}/.lower`;
     this.#removeNames(names);
@@ -203,15 +217,9 @@ export class OverlayMounter {
     try {
       lowers.forEach((dir, i) => k.symlinkat(dir, AT_FDCWD, `${names}/${shortName(i)}`));
       k.chdir(names);
-      const options = [
-        `lowerdir=${lowers.map((_, i) => shortName(i)).join(":")}`,
-        // Relative to the links' directory, so that a long base directory does not fill the page either.
-        "upperdir=../diff",
-        "workdir=../work",
-        ...FIXED_OPTIONS.map(([key, value]) => `${key}=${value}`),
-        ...(volatile ? ["volatile"] : []),
-      ];
-      k.mount("overlay", "../merged", "overlay", 0, options.join(","));
+      // Relative to the links' directory, so that a long base directory does not fill the page either.
+      const options = pageOptions(lowers.map((_, i) => shortName(i)), "../diff", "../work", request.volatile);
+      k.mount("overlay", "../merged", "overlay", 0, options);
     } finally {
       k.chdir("/");
       this.#removeNames(names);
@@ -271,6 +279,32 @@ export class OverlayMounter {
     const why = e instanceof Error ? e.message : String(e);
     return new NyxError("internal", `${what}: ${why}`, { cause: e });
   }
+}
+
+/** overlayfs takes backslashes out of these two paths, though not out of `lowerdir+`. */
+export function escapePath(path: string): string {
+  return path.replaceAll("\\", "\\\\");
+}
+
+function pageOptions(lowers: readonly string[], upper: string, work: string, volatile: boolean): string {
+  return [
+    `lowerdir=${lowers.join(":")}`,
+    `upperdir=${upper}`,
+    `workdir=${work}`,
+    ...FIXED_OPTIONS.map(([key, value]) => `${key}=${value}`),
+    ...(volatile ? ["volatile"] : []),
+  ].join(",");
+}
+
+/** Options with names relative to the layer store: fits about a hundred layers. Undefined when it does not, or when a path would need escapes. */
+function relativeOptions(
+  { paths, layersDir, volatile }: OverlayRequest,
+  lowers: readonly string[],
+): string | undefined {
+  if (/[,:\\]/.test(paths.dir)) return undefined;
+  const names = lowers.map((dir) => dir.slice(layersDir.length + 1));
+  const options = pageOptions(names, paths.upper, paths.work, volatile);
+  return options.length < PAGE_BYTES ? options : undefined;
 }
 
 /**
