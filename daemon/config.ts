@@ -103,6 +103,20 @@ function absolute(field: string, value: string): string {
   return value.length > 1 ? value.replace(/\/+$/, "") : value;
 }
 
+/** A base directory that its workers can be confined to: Deno gives no scoped access below the kernel's file systems. */
+function usableBaseDir(value: string): string {
+  const path = absolute("base-dir", value);
+  if (/^\/(dev|proc|sys)(\/|$)/.test(path)) {
+    throw invalid(
+      "--base-dir",
+      value,
+      "use a directory outside /dev, /proc and /sys; for memory, mount a tmpfs elsewhere",
+    );
+  }
+  if (path.includes(",")) throw invalid("--base-dir", value, "use a path without a comma");
+  return path;
+}
+
 /** First address of an IPv4 subnet. */
 function firstAddress(subnet: string): string {
   const [base = "", prefix = ""] = subnet.split("/");
@@ -144,7 +158,7 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
   const init = get("init-path");
   return {
     run: {
-      baseDir: absolute("base-dir", get("base-dir") ?? "/var/lib/nyxd"),
+      baseDir: usableBaseDir(get("base-dir") ?? "/var/lib/nyxd"),
       socket: absolute("socket", get("socket") ?? "/run/nyxd/nyxd.sock"),
       ...(group === undefined ? {} : { socketGroup: group }),
       crun: absolute("crun", get("crun") ?? "/usr/bin/crun"),

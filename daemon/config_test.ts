@@ -25,6 +25,7 @@ Deno.test("parseArgs: bad values are refused with the flag, the value and what i
   for (
     const [args, message] of [
       [["--base-dir", "relative"], /--base-dir.*absolute path/],
+      [["--base-dir", "/dev/shm/nyx"], /--base-dir.*tmpfs/],
       [["--subnet", "10.0.0.0/31"], /--subnet/],
       [["--subnet", "300.0.0.0/16"], /--subnet/],
       [["--log-level", "loud"], /--log-level.*debug, info/],

@@ -60,7 +60,7 @@ export class WorkerHost<S extends StageTypes> {
     this.#spawn();
   }
 
-  /** Resolves when the worker has announced itself. */
+  /** Resolves when the worker has announced itself; rejects when it dies before it does. After a death, a new promise. */
   get ready(): Promise<void> {
     return this.#ready.promise;
   }
@@ -211,6 +211,7 @@ export class WorkerHost<S extends StageTypes> {
     this.#failAll(`died: ${why}`);
     if (this.#terminated) return;
     this.#ready.promise.catch(() => {});
+    this.#ready.reject(new NyxError("unavailable", `Worker ${this.#options.name} died while it started: ${why}`));
     this.#ready = Promise.withResolvers<void>();
     this.#respawnTimer = setTimeout(() => {
       this.#spawn();

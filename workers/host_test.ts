@@ -149,3 +149,15 @@ Deno.test("ByteReceiver: a reader that leaves early stops the sender", () =>
     for await (const _ of new ByteReceiver(port2)) break;
     assert.ok((await pour).sent < 100);
   }));
+
+Deno.test("WorkerHost.ready: a worker that cannot start is an error, not a wait without end", async () => {
+  const host = new WorkerHost<EchoStage>({
+    name: "broken",
+    start: () => new Worker("data:application/javascript,throw new Error('broken on purpose')", { type: "module" }),
+  });
+  try {
+    await assert.rejects(host.ready, { code: "unavailable", message: /died while it started.*broken on purpose/ });
+  } finally {
+    host.terminate();
+  }
+});
