@@ -236,6 +236,14 @@ Deno.test("reserve names the holder of a port, of an address, and tells a progra
     reserve(worker, id, "db2", [{ hostPort: 7000, containerPort: 1, count: 3, protocol: "udp" }]),
     code("already_exists", /has port 7001/),
   );
+  const long = { containerPort: 1, count: 100 };
+  for (const [port, protocol, taken] of [[6950, "tcp", 7000], [6950, "udp", 7001]] as const) {
+    await assert.rejects(
+      reserve(worker, id, "db2", [{ ...long, hostPort: port, protocol }]),
+      code("already_exists", new RegExp(`a program on the host has port ${taken}`)),
+    );
+  }
+  await reserve(worker, id, "db2", [{ ...long, hostPort: 6800 }]);
   // Other protocol, other address, other port: all free. Then the freed address and port are given again.
   const fine = await reserve(worker, id, "db2", [
     { hostPort: 5432, containerPort: 1, protocol: "udp" },

@@ -4,6 +4,7 @@ import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { PortMapping } from "../../daemon/spec/container.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { formatIp, tryParseIp } from "../../ffi/ip_address.ts";
+import { IPPROTO_TCP, IPPROTO_UDP, localPorts } from "../../ffi/netlink/sock_diag.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -19,6 +20,8 @@ import { sockaddrIn, sockaddrIn6 } from "../../ffi/socket_address.ts";
 import { isAnyAddress, type PublishedPort } from "./ruleset.ts";
 
 const IPPROTO_SCTP = 132;
+/** Ports in a range from which a listing of all sockets is cheaper than a probe of each. */
+const LISTING_PAYS = 16;
 
 /** How a port or range reads in messages. */
 export function portText({ hostIp, hostPort, count, protocol }: PublishedPort): string {
@@ -112,10 +115,26 @@ function probeOne(kernel: SocketKernel, port: PublishedPort, address: Uint8Array
   }
 }
 
-/** Tries to bind every port of a range in the calling thread's namespace, and lets go at once. */
+/**
+ * Ports of a range that are worth a probe: all of a short one; of a long one those that some socket has, whatever its address,
+ * as one listing tells.
+ */
+function suspects(kernel: SocketKernel, { hostPort, count, protocol }: PublishedPort): number[] {
+  const all = Array.from({ length: count }, (_, i) => hostPort + i);
+  if (count <= LISTING_PAYS || protocol === "sctp") return all;
+  try {
+    const used = localPorts(kernel, protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP);
+    return all.filter((n) => n === hostPort || used.has(n));
+  } catch (e) {
+    if (isErrno(e, "ENOENT", "EOPNOTSUPP", "EPROTONOSUPPORT", "EINVAL")) return all;
+    throw e;
+  }
+}
+
+/** Tries to bind a port or range in the calling thread's namespace, and lets go at once. */
 export function probePort(kernel: SocketKernel, port: PublishedPort): ProbeResult {
   const address = tryParseIp(port.hostIp) ?? new Uint8Array(4);
-  for (let n = port.hostPort; n < port.hostPort + port.count; n++) {
+  for (const n of suspects(kernel, port)) {
     const state = probeOne(kernel, port, address, n);
     if (state === "taken") return { state, port: n };
     if (state === "no-address") return { state };

@@ -1,0 +1,41 @@
+/** Which local ports sockets have, by one dump instead of many probes (sock_diag(7), linux/inet_diag.h). */
+
+import { AF_INET, AF_INET6, type SocketKernel } from "../socket.ts";
+import { type NetlinkRequest, NetlinkSocket } from "./socket.ts";
+
+const NETLINK_SOCK_DIAG = 4;
+const SOCK_DIAG_BY_FAMILY = 20;
+/** struct inet_diag_req_v2. */
+const REQUEST_SIZE = 56;
+const TCP_LISTEN = 1 << 10;
+const ALL_STATES = 0xffffffff;
+
+/** IP protocol numbers that can be asked about. */
+export const IPPROTO_TCP = 6;
+/** UDP. */
+export const IPPROTO_UDP = 17;
+
+function dumpOf(family: number, protocol: number): NetlinkRequest {
+  const bytes = new Uint8Array(REQUEST_SIZE);
+  bytes[0] = family;
+  bytes[1] = protocol;
+  new DataView(bytes.buffer).setUint32(4, protocol === IPPROTO_TCP ? TCP_LISTEN : ALL_STATES, true);
+  return { name: "SOCK_DIAG_BY_FAMILY", type: SOCK_DIAG_BY_FAMILY, flags: 0, write: (w) => w.header(bytes) };
+}
+
+/**
+ * Local ports of TCP listeners or UDP sockets in the calling thread's network namespace, on whatever address and of both
+ * families.
+ *
+ * @throws SyscallError ENOENT or EOPNOTSUPP when the kernel was built without it
+ */
+export function localPorts(kernel: SocketKernel, protocol: typeof IPPROTO_TCP | typeof IPPROTO_UDP): Set<number> {
+  using socket = new NetlinkSocket(kernel, NETLINK_SOCK_DIAG);
+  const ports = new Set<number>();
+  for (const family of [AF_INET, AF_INET6]) {
+    for (const { payload } of socket.dump(dumpOf(family, protocol))) {
+      if (payload.length >= 6) ports.add(new DataView(payload.buffer).getUint16(4));
+    }
+  }
+  return ports;
+}
