@@ -35,13 +35,17 @@ export interface FixtureOptions extends ExtractOptions {
 
 /** A layers directory and a canary directory, both gone when disposed. */
 export class LayerFixture implements Disposable {
-  readonly base = Deno.makeTempDirSync({ prefix: "nyx-extract-" });
-  readonly layersDir = `${this.base}/layers`;
-  readonly canary = `${this.base}/canary`;
+  readonly base: string;
+  readonly layersDir: string;
+  readonly canary: string;
   readonly #before: string[];
   readonly store: LayerStore;
 
-  constructor() {
+  /** @param dir where; the system's directory for temporary files by default */
+  constructor(dir?: string) {
+    this.base = Deno.makeTempDirSync({ prefix: "nyx-extract-", ...(dir === undefined ? {} : { dir }) });
+    this.layersDir = `${this.base}/layers`;
+    this.canary = `${this.base}/canary`;
     Deno.mkdirSync(this.canary);
     Deno.writeTextFileSync(`${this.canary}/passwd`, "root\n");
     Deno.mkdirSync(`${this.canary}/dir`);
