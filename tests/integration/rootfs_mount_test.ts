@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { NyxError } from "../../daemon/spec/errors.ts";
 import { faultyKernel } from "../support/fake_kernel.ts";
+import { shareDirectory, unmountBelow } from "../../workers/rootfs/mount_table.ts";
+import { RootfsOperations } from "../../workers/rootfs/operations.ts";
+import type { OverlayKernel } from "../../workers/rootfs/overlay.ts";
 import { RootfsFixture, sh } from "./rootfs_fixture.ts";
 
 for (const mode of ["append", "page"] as const) {
@@ -191,4 +194,54 @@ Deno.test("rootfs.listMounts: a removal that a crash cut off is finished", async
   assert.deepEqual(targets, [`${f.baseDir}/overlay/c2/merged`]);
   await f.ops.settle();
   assert.deepEqual([...Deno.readDirSync(`${f.baseDir}/overlay`)].map((e) => e.name), ["c2"]);
+});
+
+/** The kernel with an unmount that takes as long as a sync of a busy disk. */
+function slowUnmount(f: RootfsFixture, until: Promise<void>): OverlayKernel {
+  return {
+    ...f.kernel,
+    umount2Async: async (target, flags) => {
+      f.kernel.umount2(target, flags);
+      await until;
+      return true;
+    },
+  };
+}
+
+Deno.test("rootfs.unmount: answers while the disk still syncs, holds up no other container, and the same one waits", async () => {
+  await using f = new RootfsFixture();
+  const { promise: synced, resolve: finishSync } = Promise.withResolvers<void>();
+  const ops = new RootfsOperations(slowUnmount(f, synced));
+  const layers = [f.layer((fs) => Deno.writeTextFileSync(`${fs}/a`, "a"))];
+  await ops.mount(f.request("c1", layers));
+  assert.deepEqual(await ops.unmount({ id: "c1", baseDir: f.baseDir, removeDirs: false }), { removed: true });
+  assert.equal(f.mountCount, 0);
+  await ops.mount(f.request("c2", layers));
+  let again = false;
+  const waiting = ops.mount(f.request("c1", layers)).then(() => again = true);
+  await new Promise((r) => setTimeout(r, 20));
+  assert.equal(again, false);
+  finishSync();
+  await waiting;
+  assert.equal(f.mountCount, 2);
+  await ops.settle();
+});
+
+Deno.test("rootfs.mount: page mode leaves the working directory as it was", async () => {
+  const before = Deno.cwd();
+  await using f = new RootfsFixture("page");
+  await f.ops.mount(f.request("c1", [f.layer(() => {})]));
+  assert.equal(sh("pwd -P").trim(), before);
+});
+
+Deno.test("rootfs.shareDir: makes a shared mount once; unmountBelow undoes it with all below", async () => {
+  await using f = new RootfsFixture();
+  const dir = `${f.baseDir}/netns`;
+  Deno.mkdirSync(`${dir}/deep/er`, { recursive: true });
+  assert.equal(shareDirectory(f.kernel, dir), true);
+  assert.equal(shareDirectory(f.kernel, dir), false);
+  assert.match(sh(`grep ' ${dir} ' /proc/self/mountinfo`), /shared:/);
+  sh(`mount -t tmpfs nyx-test ${dir}/deep && mkdir ${dir}/deep/er && mount -t tmpfs nyx-test ${dir}/deep/er`);
+  assert.deepEqual(await unmountBelow(f.kernel, dir), [`${dir}/deep/er`, `${dir}/deep`, dir]);
+  assert.deepEqual(await unmountBelow(f.kernel, dir), []);
 });

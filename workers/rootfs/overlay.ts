@@ -41,7 +41,8 @@ export class OverlayMounter {
   readonly #kernel: OverlayKernel;
   readonly #opaque = new Map<string, boolean>();
   #mode: LowerdirMode | undefined;
-  #unshared = false;
+  /** Where the thread's working directory was before it got one of its own; set once. */
+  #home: OwnedFd | undefined;
 
   /**
    * @param kernel file and mount areas
@@ -196,10 +197,11 @@ export class OverlayMounter {
 
   #mountPage(request: OverlayRequest, lowers: string[]): void {
     const k = this.#kernel;
-    if (!this.#unshared) {
+    if (this.#home === undefined) {
+      this.#home = new OwnedFd(k, k.openat(AT_FDCWD, ".", O.PATH | O.DIRECTORY | O.CLOEXEC));
       k.unshareFs();
-      this.#unshared = true;
     }
+    const home = this.#home;
     const { paths, layersDir } = request;
     const direct = relativeOptions(request, lowers);
     if (direct !== undefined) {
@@ -207,7 +209,7 @@ export class OverlayMounter {
         k.chdir(layersDir);
         k.mount("overlay", paths.merged, "overlay", 0, direct);
       } finally {
-        k.chdir("/");
+        k.fchdir(home.fd);
       }
       return;
     }
@@ -221,7 +223,7 @@ export class OverlayMounter {
       const options = pageOptions(lowers.map((_, i) => shortName(i)), "../diff", "../work", request.volatile);
       k.mount("overlay", "../merged", "overlay", 0, options);
     } finally {
-      k.chdir("/");
+      k.fchdir(home.fd);
       this.#removeNames(names);
     }
   }
