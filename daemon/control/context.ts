@@ -25,7 +25,7 @@ export interface ControlContext {
   /** Exit codes of unframed execs. */
   execs: ExecMemory;
   /** The OpenAPI document as JSON text. */
-  openapi(): string;
+  openapi(): Promise<string>;
 }
 
 /** Streams that would otherwise keep a closing server waiting. */

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { STREAM_TYPE } from "../spec/frames.ts";
 import type { Route } from "./route.ts";
 import { PARAMETERS } from "./schema/parameters.ts";
+import { CONTAINER_FIELDS, RESOURCE_FIELDS } from "./schema/descriptions.ts";
 import { errorBody } from "./schema/responses.ts";
 
 type JsonObject = Record<string, unknown>;
@@ -36,7 +37,7 @@ class Components {
     return { $ref: `#/components/schemas/${nameOf(own, io)}` };
   }
 
-  /** References point into components; ids are names, not URIs; a pattern for digits says less than the type. */
+  /** References point into components; ids are names, not URIs; how numbers and flags are spelt says less than the type. */
   #clean(node: JsonObject, io: "input" | "output"): JsonObject {
     const copy = (value: unknown): unknown => {
       if (Array.isArray(value)) return value.map(copy);
@@ -52,6 +53,7 @@ class Components {
         else out[key] = copy(inner);
       }
       if (out["type"] === "integer") delete out["pattern"];
+      if (out["type"] === "boolean") delete out["enum"];
       return out;
     };
     return copy(node) as JsonObject;
@@ -84,16 +86,35 @@ function parameters(route: Route, components: Components): JsonObject[] {
   return [...inPath, ...inQuery];
 }
 
+/** Gives the fields of a container their descriptions; what has one keeps it. */
+function described(schema: JsonObject): JsonObject {
+  const properties = schema["properties"] as Record<string, JsonObject> | undefined;
+  if (properties === undefined || !("image" in properties)) return schema;
+  return { ...schema, properties: withDescriptions(properties, CONTAINER_FIELDS) };
+}
+
+function withDescriptions(
+  properties: Record<string, JsonObject>,
+  texts: Readonly<Record<string, string>>,
+): Record<string, JsonObject> {
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, schema]) => {
+      const description = texts[name];
+      return [name, description === undefined ? schema : { description, ...schema }];
+    }),
+  );
+}
+
 function requestBody(route: Route, components: Components): JsonObject | undefined {
   if (route.upload !== undefined) return { required: true, content: { [route.upload]: {} } };
   const content: JsonObject = {};
   let required = false;
   if (route.body !== undefined) {
-    const schema = components.of(route.body, "input");
+    const schema = described(components.of(route.body, "input"));
     required = !route.body.safeParse({}).success;
-    content["application/json"] = { schema };
+    content["application/json"] = route.example === undefined ? { schema } : { schema, example: route.example };
   }
-  if (route.frame !== undefined) content[STREAM_TYPE] = { schema: components.of(route.frame, "input") };
+  if (route.frame !== undefined) content[STREAM_TYPE] = { schema: described(components.of(route.frame, "input")) };
   return Object.keys(content).length === 0 ? undefined : { required, content };
 }
 
@@ -120,18 +141,22 @@ function operation(route: Route, components: Components): JsonObject {
 }
 
 /**
- * The document for `routes`.
+ * The document for `routes`. It is made route by route, others being served in between: the whole takes longer than any request
+ * should have to wait.
  *
  * @param version version of the daemon
  */
-export function openapiDocument(routes: readonly Route[], version: string): JsonObject {
+export async function openapiDocument(routes: readonly Route[], version: string): Promise<JsonObject> {
   const components = new Components();
   const paths: Record<string, JsonObject> = {};
   for (const route of routes) {
     const path = paths[route.path] ??= {};
     path[route.method.toLowerCase()] = operation(route, components);
+    await new Promise((resolve) => setTimeout(resolve, 0));
   }
   const error = components.of(errorBody, "output");
+  const resources = components.schemas["ResourcesInput"] as { properties: Record<string, JsonObject> } | undefined;
+  if (resources !== undefined) resources.properties = withDescriptions(resources.properties, RESOURCE_FIELDS);
   return {
     openapi: "3.1.0",
     info: { title: "nyxd Control API", version, description: DESCRIPTION, license: { name: "MIT", identifier: "MIT" } },

@@ -61,6 +61,8 @@ export interface Route {
   query?: z.ZodObject;
   /** JSON body; missing means none. */
   body?: z.ZodType;
+  /** A body as a client may send it. */
+  example?: unknown;
   /** First frame of the framed form; missing means that there is no such form. */
   frame?: z.ZodType;
   /** Media type of a body that is streamed to the handler as it comes. */

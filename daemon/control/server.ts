@@ -6,6 +6,7 @@ import { type ControlContext, type ControlLog, LiveStreams } from "./context.ts"
 import { ExecMemory } from "./exec_memory.ts";
 import { openapiDocument } from "./openapi.ts";
 import { errorResponse } from "./respond.ts";
+import type { Route } from "./route.ts";
 import { ROUTES } from "./routes/table.ts";
 import type { Services } from "./services.ts";
 import { bindGuarded, clearStaleSocket, removeSocket } from "./socket.ts";
@@ -43,14 +44,17 @@ export interface ControlServer {
 export async function serveControl(options: ControlOptions): Promise<ControlServer> {
   const { socketPath, socketGid, services, log } = options;
   await clearStaleSocket(socketPath);
-  let document: string | undefined;
+  let document: Promise<string> | undefined;
   const live = new LiveStreams();
   const context: ControlContext = {
     services,
     log,
     live,
     execs: new ExecMemory(),
-    openapi: () => document ??= `${JSON.stringify(openapiDocument(ROUTES, services.system.version().version))}\n`,
+    openapi: () =>
+      document ??= openapiDocument(ROUTES, services.system.version().version).then((made) =>
+        `${JSON.stringify(made)}\n`
+      ),
   };
   const app = makeApp(ROUTES, context);
   const inFlight = new Set<Promise<void>>();
@@ -76,7 +80,9 @@ export async function serveControl(options: ControlOptions): Promise<ControlServ
     }, handler);
   });
 
+  const warming = warmUp(ROUTES);
   const close = async (graceMs: number): Promise<void> => {
+    clearInterval(warming);
     live.endAll(shuttingDown());
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, graceMs));
@@ -99,6 +105,18 @@ export async function serveControl(options: ControlOptions): Promise<ControlServ
     },
     close: ({ graceMs = 5000 } = {}) => closing ??= close(graceMs),
   };
+}
+
+/** Compiles schemas one by one while nobody waits, so that the first container after a start does not pay for it. */
+function warmUp(routes: readonly Route[]): ReturnType<typeof setInterval> {
+  const left = routes.filter((route) => route.example !== undefined);
+  const timer = setInterval(() => {
+    const route = left.shift();
+    if (route === undefined) return clearInterval(timer);
+    route.body?.safeParse(route.example);
+  }, 20);
+  Deno.unrefTimer(Number(timer));
+  return timer;
 }
 
 async function drained(inFlight: Set<Promise<void>>): Promise<void> {

@@ -136,6 +136,24 @@ Deno.test("a client that vanishes detaches and sends no end of stdin, with its b
   }
 });
 
+Deno.test("shutting down the writing side of the connection is leaving, not the end of stdin", async () => {
+  const attachment = new EchoAttachment();
+  await withControl({ containers: { attach: () => Promise.resolve(attachment) } }, async ({ path, server }) => {
+    const conn = await Deno.connect({ transport: "unix", path });
+    const first = encodeJsonFrame(FRAME.json, { stdin: true });
+    await conn.write(encoder.encode(
+      `POST /v1/containers/web/attach HTTP/1.1\r\nHost: x\r\nContent-Type: ${STREAM_TYPE}\r\nTransfer-Encoding: chunked\r\n` +
+        `\r\n${first.byteLength.toString(16)}\r\n${decoder.decode(first)}\r\n`,
+    ));
+    await until(() => server.inFlight === 1, "request under way");
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await conn.closeWrite();
+    await until(() => attachment.detached === 1, "detached");
+    assert.deepEqual(attachment.inputs, []);
+    conn.close();
+  });
+});
+
 Deno.test("a client that vanishes during the pull of a run cancels the pull", async () => {
   let canceled = false;
   const parts = {

@@ -7,19 +7,7 @@ import { STREAM_TYPE } from "../../daemon/spec/frames.ts";
 import { type ControlFixture, withControl } from "../support/control_server.ts";
 import { EchoAttachment, FAKE_ID } from "../support/fake_services.ts";
 
-/** A request as each route wants it; routes without an entry take none. */
-const BODIES: Record<string, unknown> = {
-  runContainer: { image: "busybox" },
-  execContainer: { argv: ["ls"], detach: true },
-  createContainer: { image: "busybox" },
-  renameContainer: { name: "other" },
-  updateContainer: { restart: "always" },
-  resizeContainer: { rows: 24, cols: 80 },
-  pullImage: { ref: "busybox" },
-  removeImage: { ref: "busybox" },
-  tagImage: { source: "busybox", target: "mine:1" },
-  login: { registry: "r.example.org", username: "u", password: "p" },
-};
+/** Queries of routes that need one. */
 const QUERIES: Record<string, string> = {
   inspectImage: "?ref=busybox",
   imageHistory: "?ref=busybox",
@@ -116,9 +104,9 @@ test("OpenAPI: every operation of the document is served, and its answer fits it
       if (id === "attachContainer" || id === "execState") continue;
       const body = route.upload !== undefined
         ? "tar bytes"
-        : BODIES[id] === undefined
+        : route.example === undefined
         ? undefined
-        : JSON.stringify(BODIES[id]);
+        : JSON.stringify(route.example);
       const answer = await ask(
         fixture,
         method,

@@ -10,6 +10,7 @@ import { withClient } from "../long_poll.ts";
 import { lineOf, streamBody, streamed } from "../respond.ts";
 import { type FrameSource, type Route, route } from "../route.ts";
 import { prepare, runInBackground, startPrepared } from "../run.ts";
+import { CONTAINER_EXAMPLE } from "../schema/container.ts";
 import { attachedRun, attachFrame, execBody, runBody } from "../schema/requests.ts";
 import {
   execDetached,
@@ -121,6 +122,7 @@ export const attachRoutes: Route[] = [
       "Plain: answers when the container runs in the background; with `stream`, the pull's progress comes as " +
       "JSON lines and the last line has phase `run`, or `error`. Framed: stays attached until the container exits.",
     body: runBody,
+    example: CONTAINER_EXAMPLE,
     frame: attachedRun,
     result: runResult,
     others: [
@@ -199,6 +201,7 @@ export const attachRoutes: Route[] = [
       "`Nyx-Exec-Id` names the exec, whose exit code GET /v1/containers/{id}/exec/{execId} tells afterwards. With " +
       "`Accept: application/x-ndjson`: output as JSON lines, the last with `exit_code`. With `detach`: answers at once.",
     body: execBody,
+    example: { argv: ["ls", "-l", "/"], workingDir: "/" },
     frame: execBody,
     result: execDetached,
     others: [

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { withClient } from "../long_poll.ts";
 import { lineOf, streamBody, streamed } from "../respond.ts";
 import { type Route, route } from "../route.ts";
-import { createBody } from "../schema/container.ts";
+import { CONTAINER_EXAMPLE, createBody } from "../schema/container.ts";
 import {
   containerPruneBody,
   killBody,
@@ -27,7 +27,7 @@ import {
   topResult,
   waitResult,
 } from "../schema/responses.ts";
-import { count, filters, flag } from "../schema/values.ts";
+import { count, filters, flagOr } from "../schema/values.ts";
 import type { ContainerService } from "../services.ts";
 
 async function* samples(
@@ -72,9 +72,9 @@ export const containerRoutes: Route[] = [
     operationId: "listContainers",
     summary: "Ids of containers; with `detail`, their state.",
     query: z.strictObject({
-      detail: flag.default(false),
-      all: flag.default(true).meta({ description: "Also those that do not run." }),
-      size: flag.default(false).meta({ description: "Also measure disk usage." }),
+      detail: flagOr(false, "Also give `items`."),
+      all: flagOr(true, "Also those that do not run."),
+      size: flagOr(false, "Also measure disk usage."),
       filter: filters.exactOptional(),
     }),
     result: z.strictObject({ containers: z.array(fullId), items: z.array(containerSummary).exactOptional() }),
@@ -92,6 +92,7 @@ export const containerRoutes: Route[] = [
     operationId: "createContainer",
     summary: "Makes a container from an image that is present.",
     body: createBody,
+    example: CONTAINER_EXAMPLE,
     result: createResult,
     handle: ({ body, context }) => context.services.containers.create(body),
   }),
@@ -173,6 +174,7 @@ export const containerRoutes: Route[] = [
     operationId: "renameContainer",
     summary: "Gives a container another name.",
     body: renameBody,
+    example: { name: "other" },
     result: z.strictObject({ ok: z.literal(true), id: fullId, name: z.string() }),
     async handle({ params, body, context }) {
       return { ok: true, ...await context.services.containers.rename(params.id, body.name) };
@@ -185,6 +187,7 @@ export const containerRoutes: Route[] = [
     operationId: "updateContainer",
     summary: "Changes limits or the restart policy of a container, running or not.",
     body: updateBody,
+    example: { resources: { memoryBytes: 268_435_456 }, restart: "on-failure:3" },
     result: z.strictObject({ ok: z.literal(true), id: fullId, warnings: z.array(z.string()) }),
     async handle({ params, body, context }) {
       const { resources = {}, restart } = body;
@@ -215,6 +218,7 @@ export const containerRoutes: Route[] = [
     operationId: "resizeContainer",
     summary: "Sets the size of a container's terminal, in characters.",
     body: resizeBody,
+    example: { rows: 24, cols: 80 },
     result: idResult,
     async handle({ params, body, context }) {
       const { containers } = context.services;
@@ -237,7 +241,7 @@ export const containerRoutes: Route[] = [
     tag: "containers",
     operationId: "containerStats",
     summary: "One sample of resource usage; with `stream`, one after the other.",
-    query: z.strictObject({ stream: flag.default(false), interval_ms: count(100, 3_600_000).exactOptional() }),
+    query: z.strictObject({ stream: flagOr(false, "Go on."), interval_ms: count(100, 3_600_000).exactOptional() }),
     result: statsResult,
     others: [{ type: "application/x-ndjson", description: "With `stream`: one sample a line.", schema: statsResult }],
     async handle({ params, query, context }) {

@@ -20,7 +20,7 @@ import {
   pullResult,
   tagResult,
 } from "../schema/responses.ts";
-import { flag, imageRef, repeated } from "../schema/values.ts";
+import { flagOr, imageRef, repeated } from "../schema/values.ts";
 import type { PullOptions } from "../services.ts";
 
 const refQuery = z.strictObject({ ref: imageRef });
@@ -68,7 +68,7 @@ export const imageRoutes: Route[] = [
     tag: "images",
     operationId: "listImages",
     summary: "References of all images; with `detail`, all about them.",
-    query: z.strictObject({ detail: flag.default(false) }),
+    query: z.strictObject({ detail: flagOr(false, "Also give `items`.") }),
     result: z.strictObject({ images: z.array(z.string()), items: z.array(imageSummary).exactOptional() }),
     async handle({ query, context }) {
       const items = await context.services.images.list();
@@ -107,6 +107,7 @@ export const imageRoutes: Route[] = [
     description: "With `stream`, progress comes as JSON lines; the last has phase `done` and the result's fields, or " +
       "phase `error` and `error`. Closing the connection cancels the pull unless another request wants it too.",
     body: pullBody,
+    example: { ref: "busybox:latest" },
     result: pullResult,
     others: [{ type: "application/x-ndjson", description: "With `stream`.", schema: pullEvent }],
     async handle({ body, request, context }) {
@@ -135,6 +136,7 @@ export const imageRoutes: Route[] = [
     operationId: "removeImage",
     summary: "Takes a reference away, and the image with its last one.",
     body: imageRemoveBody,
+    example: { ref: "busybox:latest" },
     result: imageRemoveResult,
     handle: ({ body, context }) => context.services.images.remove(body.ref, body.force),
   }),
@@ -155,6 +157,7 @@ export const imageRoutes: Route[] = [
     operationId: "tagImage",
     summary: "Gives an image one more reference.",
     body: tagBody,
+    example: { source: "busybox:latest", target: "registry.example.org/mine:1" },
     result: tagResult,
     async handle({ body, context }) {
       await context.services.images.tag(body.source, body.target);
@@ -199,6 +202,7 @@ export const imageRoutes: Route[] = [
     operationId: "login",
     summary: "Checks credentials with their registry; the daemon keeps none of it.",
     body: loginBody,
+    example: { registry: "registry.example.org", username: "me", password: "secret" },
     result: loginResult,
     async handle({ body, context }) {
       return { ok: true, ...await context.services.images.login(body) };

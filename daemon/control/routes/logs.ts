@@ -5,7 +5,7 @@ import { encodeJsonFrame, FRAME, STREAM_TYPE } from "../../spec/frames.ts";
 import { toErrorData } from "../../spec/errors.ts";
 import { asError, streamBody, streamed } from "../respond.ts";
 import { type Route, route } from "../route.ts";
-import { flag, moment, tail } from "../schema/values.ts";
+import { flag, flagOr, moment, tail } from "../schema/values.ts";
 import type { LogQuery } from "../services.ts";
 
 const TYPES = { text: "text/plain; charset=utf-8", jsonl: "application/x-ndjson", frames: STREAM_TYPE } as const;
@@ -55,16 +55,16 @@ export const logRoutes: Route[] = [
       "`format=text` mixes both streams, `jsonl` (or `plain=0`) gives the log's own JSON lines, `frames` keeps the " +
       "streams apart. A body that breaks off instead of ending tells of a failure.",
     query: z.strictObject({
-      tail: tail.exactOptional(),
-      follow: flag.default(false),
-      plain: flag.exactOptional(),
-      format: z.enum(["text", "jsonl", "frames"]).exactOptional(),
+      tail: tail.exactOptional().meta({ description: "Lines from the end, or all." }),
+      follow: flagOr(false, "Go on as lines are written."),
+      plain: flag.exactOptional().meta({ description: "Older form of `format`: 1 is text, 0 is jsonl." }),
+      format: z.enum(["text", "jsonl", "frames"]).exactOptional().meta({ description: "Default text." }),
       since: moment.exactOptional(),
       until: moment.exactOptional(),
-      stdout: flag.default(true),
-      stderr: flag.default(true),
-      timestamps: flag.default(false),
-      grep: z.string().min(1).max(4096).exactOptional(),
+      stdout: flagOr(true, "Include standard output."),
+      stderr: flagOr(true, "Include standard error."),
+      timestamps: flagOr(false, "Put the time before each line."),
+      grep: z.string().min(1).max(4096).exactOptional().meta({ description: "Lines with this text alone." }),
     }),
     others: [
       { type: "text/plain", description: "format=text" },

@@ -6,7 +6,7 @@ import { lineOf, streamBody, streamed } from "../respond.ts";
 import { type Route, route } from "../route.ts";
 import { shutdownBody } from "../schema/requests.ts";
 import { diskUsage, eventRecord, systemInfo, versionInfo } from "../schema/responses.ts";
-import { filters, flag, moment } from "../schema/values.ts";
+import { filters, flagOr, moment } from "../schema/values.ts";
 
 async function* eventLines(
   events: AsyncIterable<EventRecord>,
@@ -67,7 +67,7 @@ export const systemRoutes: Route[] = [
     query: z.strictObject({
       since: moment.exactOptional(),
       until: moment.exactOptional(),
-      follow: flag.default(true),
+      follow: flagOr(true, "Go on as events happen."),
       filter: filters.exactOptional(),
     }),
     others: [{ type: "application/x-ndjson", description: "One event a line.", schema: eventRecord }],
@@ -108,6 +108,8 @@ export const systemRoutes: Route[] = [
     operationId: "openapi",
     summary: "This document.",
     result: z.looseObject({ openapi: z.literal("3.1.0") }),
-    handle: ({ context }) => new Response(context.openapi(), { headers: { "content-type": "application/json" } }),
+    async handle({ context }) {
+      return new Response(await context.openapi(), { headers: { "content-type": "application/json" } });
+    },
   }),
 ];

@@ -276,3 +276,16 @@ export const createBody = containerObject.refine(
 
 /** `variables` for others that take an environment. */
 export { variables };
+
+/** A container as a client may ask for it. */
+export const CONTAINER_EXAMPLE = {
+  image: "busybox:latest",
+  name: "web",
+  args: ["httpd", "-f", "-p", "80"],
+  env: ["TZ=UTC"],
+  restart: "unless-stopped",
+  publish: ["127.0.0.1:8080:80"],
+  mounts: [{ type: "volume", source: "data", target: "/srv" }],
+  healthcheck: { type: "tcp", address: "127.0.0.1:80", interval: "30s" },
+  resources: { memoryBytes: 268_435_456 },
+};

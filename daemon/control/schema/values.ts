@@ -80,6 +80,11 @@ export const textMap = z.record(z.string().min(1).max(4096), z.string().max(1024
 export const flag = z.enum(["", "1", "true", "0", "false"], { error: "write 1 or 0" })
   .transform((text) => text !== "0" && text !== "false").meta({ type: "boolean" });
 
+/** Boolean in a query string with its default, which the document tells. */
+export function flagOr(value: boolean, description: string): z.ZodType<boolean, string | undefined> {
+  return flag.default(value).meta({ description: `${description} Default ${value ? 1 : 0}.` });
+}
+
 /** Whole number in a query string. */
 export function count(min: number, max: number): z.ZodType<number, string> {
   const error = `give a whole number from ${min} to ${max}`;
@@ -124,4 +129,4 @@ export const moment = z.string().transform((text, context): string => {
     return new Date(Number(whole) * 1000).toISOString().replace(".000Z", `.${fraction.padEnd(9, "0")}Z`);
   }
   return text.includes("T") ? /(Z|[+-]\d{2}:\d{2})$/.test(text) ? text : `${text}Z` : `${text}T00:00:00Z`;
-});
+}).meta({ description: "RFC 3339, or seconds since 1970." });
