@@ -34,12 +34,17 @@ export function ensureSysctl(ns: NamespaceKernel, path: string, value: string): 
 /**
  * Turns on forwarding, once for all networks. IPv6 forwarding makes the kernel ignore router advertisements unless an
  * interface has accept_ra 2, so interfaces that listen to them now are told to go on; else the host would lose its uplink.
+ *
+ * @returns sysctls that were off before
  */
-export function enableForwarding(ns: NamespaceKernel, rt: RtNetlink, six: boolean): void {
-  ensureSysctl(ns, "net/ipv4/ip_forward", "1");
-  if (!six) return;
+export function enableForwarding(ns: NamespaceKernel, rt: RtNetlink, six: boolean): string[] {
+  const turnedOn: string[] = [];
+  if (ns.readKernelFile("/proc/sys/net/ipv4/ip_forward").trim() !== "1") {
+    ns.writeKernelFile("/proc/sys/net/ipv4/ip_forward", "1");
+    turnedOn.push("net.ipv4.ip_forward");
+  }
   const all = "/proc/sys/net/ipv6/conf/all/forwarding";
-  if (ns.readKernelFile(all).trim() === "1") return;
+  if (!six || ns.readKernelFile(all).trim() === "1") return turnedOn;
   for (const link of rt.links()) {
     const file = `/proc/sys/net/ipv6/conf/${link.name}/accept_ra`;
     try {
@@ -49,6 +54,7 @@ export function enableForwarding(ns: NamespaceKernel, rt: RtNetlink, six: boolea
     }
   }
   ns.writeKernelFile(all, "1");
+  return [...turnedOn, "net.ipv6.conf.all.forwarding"];
 }
 
 /** Smallest and largest port the host's own programs get when they ask for none. */

@@ -5,6 +5,7 @@
  */
 
 import { NyxError } from "../../daemon/spec/errors.ts";
+import { tryParseIp, tryParseMac } from "../../ffi/ip_address.ts";
 import type { PublishedPort } from "./ruleset.ts";
 
 /** A container's place in one network. */
@@ -30,16 +31,24 @@ interface LeaseFile {
   containers: Record<string, Reservation>;
 }
 
+function isIp(v: unknown): boolean {
+  return typeof v === "string" && tryParseIp(v) !== undefined;
+}
+
+function isNumber(v: unknown): boolean {
+  return Number.isInteger(v) && (v as number) > 0 && (v as number) <= 65535;
+}
+
 function isLease(v: unknown): v is Lease {
   const l = v as Partial<Lease> | null;
-  return typeof l?.network === "string" && typeof l.ip === "string" && typeof l.mac === "string" &&
-    (l.ip6 === undefined || typeof l.ip6 === "string");
+  return typeof l?.network === "string" && isIp(l.ip) && typeof l.mac === "string" &&
+    tryParseMac(l.mac) !== undefined && (l.ip6 === undefined || isIp(l.ip6));
 }
 
 function isPort(v: unknown): v is PublishedPort {
   const p = v as Partial<PublishedPort> | null;
-  return typeof p?.hostIp === "string" && typeof p.hostPort === "number" && typeof p.containerPort === "number" &&
-    typeof p.count === "number" && (p.protocol === "tcp" || p.protocol === "udp" || p.protocol === "sctp");
+  return isIp(p?.hostIp) && isNumber(p?.hostPort) && isNumber(p?.containerPort) && isNumber(p?.count) &&
+    ["tcp", "udp", "sctp"].includes(String(p?.protocol));
 }
 
 function parseFile(text: string): Map<string, Reservation> {

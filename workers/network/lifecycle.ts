@@ -106,7 +106,11 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
 export function ensureNetwork(s: Session, definition: NetworkDefinition): void {
   const network = parseNetwork(definition);
   checkDisjoint(network, [...s.networks.values()].map((n) => n.network));
-  enableForwarding(s.kernel.ns, s.rt, network.v6 !== undefined);
+  for (const sysctl of enableForwarding(s.kernel.ns, s.rt, network.v6 !== undefined)) {
+    s.log("info", "Turned on forwarding: the host now routes between all of its interfaces as its firewall allows", {
+      sysctl,
+    });
+  }
   const bridge = ensureBridge(s.kernel.ns, s.rt, network, s.baseDir);
   const addresses = new NetworkAddresses(network);
   for (const [, { name, leases }] of s.leases.entries()) {
