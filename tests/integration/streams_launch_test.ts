@@ -157,3 +157,12 @@ Deno.test("streams.pause: a paused container stands still until resumed", async 
   await new Promise((r) => setTimeout(r, 150));
   assert.ok((await t.readLog(id)).lines > before);
 });
+
+Deno.test("streams.delete: a paused container is deleted too", async () => {
+  await using t = await StreamsFixture.create();
+  const { id, pid } = await t.launch(["/bin/sleep", "100"]);
+  await t.host.call("pause", { id });
+  await t.host.call("delete", { id });
+  assert.ok(!exists(`/proc/${pid}`));
+  assert.deepEqual(await t.host.call("list", {}), []);
+});

@@ -25,6 +25,9 @@ type Ops = Omit<Handlers<StreamsStage>, "init">;
 
 /** How long a killed container may take until its monitor has reported. */
 const DELETE_GRACE_MS = 10_000;
+/** How long a kill may take before something must stand in its way, such as a frozen cgroup. */
+const KILL_GRACE_MS = 500;
+const SIGKILL = 9;
 const NEVER = new AbortController().signal;
 
 /** All containers and execs of this worker. */
@@ -166,13 +169,7 @@ export class Streams {
     if (exec !== undefined) return await exec.kill(number, all);
     const container = this.#container(id);
     if (!all || container.info?.cgroup === undefined) return container.signal(number);
-    for (const pid of cgroupPids(container.info.cgroup)) {
-      try {
-        this.#context.process.kill(pid, number);
-      } catch (e) {
-        if ((e as { code?: string }).code !== "ESRCH") throw e;
-      }
-    }
+    for (const pid of cgroupPids(container.info.cgroup)) this.#signalPid(pid, number);
   }
 
   /** Changes limits. */
@@ -188,16 +185,10 @@ export class Streams {
 
   /** Removes a container from crun, killing it if need be, and its monitor. */
   async delete(id: string): Promise<void> {
-    const { crun } = this.#context;
     const container = this.#containers.get(checkId(id));
-    if (crun.knows(id)) {
-      const { code, stderr } = await crun.run(["delete", "--force", id]);
-      if (code !== 0 && crun.knows(id)) {
-        throw new NyxError("failed_precondition", `Could not delete container ${id}: crun says ${stderr}`, {
-          context: { id, exitCode: code },
-        });
-      }
-    }
+    // Killed, a container is cleaned up by the crun that ran it: no second one needs to be started, which also races with the first.
+    const ended = container !== undefined && container.exit === undefined && await this.#killAll(container);
+    if (!ended && this.#context.crun.knows(id)) await this.#forceDelete(id);
     if (container !== undefined && container.exit === undefined) {
       await within(
         container.ended.catch(() => undefined),
@@ -208,6 +199,34 @@ export class Streams {
     if (container !== undefined) this.#release(id);
     else await this.#cleanUpWhenEnded(id);
     this.#endEarly(id);
+  }
+
+  /** Kills every process of a container; whether it has ended within the moment that this takes when nothing is in the way. */
+  async #killAll(container: Container): Promise<boolean> {
+    const { cgroup } = container.info ?? {};
+    if (container.info === undefined) return false;
+    for (const pid of cgroup === undefined ? [container.info.pid] : cgroupPids(cgroup)) this.#signalPid(pid, SIGKILL);
+    const ended = container.ended.then(() => true, () => true);
+    return await Promise.race([ended, new Promise<false>((r) => setTimeout(() => r(false), KILL_GRACE_MS))]);
+  }
+
+  #signalPid(pid: number, signal: number): void {
+    try {
+      this.#context.process.kill(pid, signal);
+    } catch (e) {
+      if ((e as { code?: string }).code !== "ESRCH") throw e;
+    }
+  }
+
+  async #forceDelete(id: string): Promise<void> {
+    const { crun } = this.#context;
+    // In a frozen cgroup v1 even SIGKILL waits for the thaw; for one that is not frozen this fails, which is as good.
+    await crun.run(["resume", id]);
+    const { code, stderr } = await crun.run(["delete", "--force", id]);
+    if (code === 0 || !crun.knows(id)) return;
+    throw new NyxError("failed_precondition", `Could not delete container ${id}: crun says ${JSON.stringify(stderr)}`, {
+      context: { id, exitCode: code },
+    });
   }
 
   /** The exit is on record: the monitor may go. */
