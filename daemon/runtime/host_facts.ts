@@ -28,5 +28,10 @@ export function hostWarnings(facts: HostFacts): string[] {
   if (!facts.capabilities.includes("CAP_SYS_RESOURCE")) {
     warnings.push("nyxd lacks CAP_SYS_RESOURCE: ulimits are lowered to its own hard limits");
   }
+  if (facts.seccompFilters === undefined) {
+    warnings.push(
+      "libseccomp.so.2 cannot be loaded: crun compiles the seccomp filter at each start, which takes longer",
+    );
+  }
   return warnings;
 }

@@ -12,8 +12,8 @@ import { check, cstr, openLibc, openLibrary } from "./libc.ts";
 
 /** Candidate absolute paths of the library. */
 export const LIBSECCOMP_PATHS: readonly string[] = Deno.build.arch === "aarch64"
-  ? ["/lib/aarch64-linux-gnu/libseccomp.so.2", "/lib64/libseccomp.so.2", "/usr/lib64/libseccomp.so.2"]
-  : ["/lib/x86_64-linux-gnu/libseccomp.so.2", "/lib64/libseccomp.so.2", "/usr/lib64/libseccomp.so.2"];
+  ? ["/usr/lib/aarch64-linux-gnu/libseccomp.so.2", "/usr/lib64/libseccomp.so.2"]
+  : ["/usr/lib/x86_64-linux-gnu/libseccomp.so.2", "/usr/lib64/libseccomp.so.2"];
 
 const ACT_ALLOW = 0x7fff0000;
 const ACT_ERRNO = 0x00050000;

@@ -63,9 +63,8 @@ function cgroupIsPrivate(text: string | undefined, layout: HostFacts["cgroup"]):
 function planShm(ipcMode: string | undefined, ipc: Mode, shmPath: string | undefined): NamespacePlan["shm"] {
   if (ipcMode === "none") return { kind: "none" };
   if (ipc.kind === "host") return { kind: "host" };
-  if (ipc.kind === "private" && ipcMode !== "shareable") return { kind: "own" };
+  if (ipc.kind === "private" && (ipcMode !== "shareable" || shmPath === undefined)) return { kind: "own" };
   if (shmPath !== undefined) return { kind: "shared", path: shmPath };
-  if (ipcMode === "shareable") throw new NyxError("internal", "Could not share /dev/shm: the rootfs worker made none");
   throw new NyxError(
     "failed_precondition",
     `Could not join the ipc namespace of ${ipcMode}: it is private; start that container with --ipc shareable`,

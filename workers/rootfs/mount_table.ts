@@ -40,11 +40,12 @@ export function looksMounted(kernel: FileKernel, path: string): boolean {
 }
 
 /**
- * Makes a directory a shared mount of its own. Idempotent.
+ * Makes a directory, where it is missing, and a shared mount of it. Idempotent.
  *
  * @returns false when it already was one
  */
 export function shareDirectory(kernel: FileKernel & MountKernel, path: string): boolean {
+  Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
   const there = mountAt(kernel, path);
   if (there !== undefined && there.optional.some((o) => o.startsWith("shared:"))) return false;
   if (there === undefined) kernel.mount(path, path, undefined, MS.BIND);
