@@ -24,12 +24,13 @@ export interface PermissionFlag {
 
 const TRIPLES = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
 
-/** Shared libraries: libc for the kernel, nftables for rules, isal and zstd for fast unpacking. */
+/** Shared libraries: libc for the kernel, nftables for rules, seccomp to compile its filter once,
+ * isal and zstd for fast unpacking. */
 export const LIBRARIES: readonly string[] = [
-  ...TRIPLES.map((t) => `/lib/${t}/libc.so.6`),
-  "/lib64/libc.so.6",
+  ...[...TRIPLES.map((t) => `/lib/${t}`), "/lib64"].flatMap((dir) => [`${dir}/libc.so.6`, `${dir}/libseccomp.so.2`]),
   ...[...TRIPLES.map((t) => `/usr/lib/${t}`), "/usr/lib64"].flatMap((dir) => [
     `${dir}/libnftables.so.1`,
+    `${dir}/libseccomp.so.2`,
     `${dir}/libzstd.so.1`,
     ...[30, 31].map((minor) => `${dir}/libisal.so.2.0.${minor}`),
   ]),
