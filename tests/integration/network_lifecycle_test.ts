@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { NyxError } from "../../daemon/spec/errors.ts";
 import type { NetworkDefinition, NetworkStage } from "../../workers/protocol.ts";
-import { HOST_IP, mustInNetns, type NetworkWorker, randomId, TestHosts } from "../support/net_hosts.ts";
+import { HOST_IP, inNetns, mustInNetns, type NetworkWorker, randomId, TestHosts } from "../support/net_hosts.ts";
 
 const NET: NetworkDefinition = {
   name: "nyx",
@@ -355,17 +355,18 @@ Deno.test("kill -9 in the middle of many set-ups: the next init removes every tr
   assert.ok(left.some((n) => n > 0 && n < 40), `no kill struck in the middle: ${left}`);
 });
 
-Deno.test("init repairs what others broke: a flushed ruleset, a deleted bridge", async () => {
+/** Breaks everything of nyx's that a stranger can break on a host. */
+const BREAK = "nft flush ruleset; ip link del nyxbr0; sysctl -qw net.ipv4.ip_forward=0";
+
+Deno.test("init repairs what others broke while no daemon ran: a flushed ruleset, a deleted bridge, forwarding off", async () => {
   await using hosts = new TestHosts();
   const first = hosts.startWorker();
   await init(hosts, first);
   const id = randomId();
   const web = await setup(first, id, { ports: [{ hostPort: 8080, containerPort: 80 }] });
   hosts.serve(web.netnsPath, ["socat", "TCP4-LISTEN:80,fork,reuseaddr", "SYSTEM:echo alive"]);
-  mustInNetns(hosts.host, ["sh", "-c", "nft flush ruleset; ip link del nyxbr0; sysctl -qw net.ipv4.ip_forward=0"]);
-  const { findings } = await first.call("diagnose", {});
-  assert.equal(findings.length, 3, findings.join("\n"));
   await first.kill();
+  mustInNetns(hosts.host, ["sh", "-c", BREAK]);
   const second = hosts.startWorker();
   assert.deepEqual((await init(hosts, second, { live: [id] })).warnings, []);
   assert.equal(mustInNetns(hosts.lan, ["socat", "-T1", "-", `TCP4:${HOST_IP}:8080,connect-timeout=1`]).trim(), "alive");
@@ -377,6 +378,50 @@ Deno.test("init repairs what others broke: a flushed ruleset, a deleted bridge",
   mustInNetns(hosts.host, ["nft", "flush", "ruleset"]);
   await second.call("teardown", { id: other });
   assert.equal(traces(hosts).elements, 1);
+});
+
+Deno.test("while the worker runs, each thing that others break is repaired within a second, with traffic running", async () => {
+  await using hosts = new TestHosts();
+  const worker = hosts.startWorker();
+  await init(hosts, worker);
+  const web = await setup(worker, randomId(), { ports: [{ hostPort: 8080, containerPort: 80 }] });
+  hosts.serve(web.netnsPath, ["socat", "TCP4-LISTEN:80,fork,reuseaddr", "SYSTEM:echo alive"]);
+  const alive = () =>
+    inNetns(hosts.lan, ["socat", "-T0.1", "-", `TCP4:${HOST_IP}:8080,connect-timeout=0.1`]).stdout.trim();
+  await settled(() => assert.equal(alive(), "alive"));
+  const breakages = [
+    "nft flush ruleset",
+    "nft flush map inet nyx_nyxbr0 any4",
+    "nft flush chain inet nyx_nyxbr0 publish",
+    "nft delete table inet nyx_nyxbr0",
+    "ip link del nyxbr0",
+    "ip link set nyxbr0 down",
+    "ip addr flush dev nyxbr0",
+    "sysctl -qw net.ipv4.ip_forward=0",
+    BREAK,
+  ];
+  for (const breakage of breakages) {
+    mustInNetns(hosts.host, ["sh", "-c", breakage]);
+    const began = Date.now();
+    while (alive() !== "alive" && Date.now() - began < 3000);
+    assert.ok(Date.now() - began < 1000, `${breakage}: ${Date.now() - began} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 350));
+    assert.equal(alive(), "alive", breakage);
+  }
+  const early = mustInNetns(hosts.host, ["nft", "list", "chain", "inet", "nyx_nyxbr0", "early"]);
+  assert.match(early, /127\.0\.0\.0\/8 drop/);
+  // What nyx itself deletes is not taken for somebody else's doing.
+  const generation = () => mustInNetns(hosts.host, ["nft", "-a", "list", "tables"]);
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  const before = generation();
+  for (let i = 0; i < 5; i++) {
+    const id = randomId();
+    await setup(worker, id, { ports: [{ hostPort: 9000, containerPort: 80 }] });
+    await worker.call("teardown", { id });
+    await worker.call("release", { id });
+  }
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  assert.equal(generation(), before);
 });
 
 Deno.test("shutdown takes bridge, table and mount away after the last container, and leaves strangers alone", async () => {

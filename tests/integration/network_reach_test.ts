@@ -166,6 +166,7 @@ Deno.test("a loopback-published port hears nothing from the wire: the neighbour'
     ip rule del pref 0 lookup local; ip rule add pref 1 lookup local`,
   ]);
   assert.equal(ask(hosts.lan, "tcp", "127.0.0.1", 8081), "-");
+  await worker.kill();
   mustInNetns(hosts.host, ["nft", "flush", "chain", "inet", "nyx_nyxbr0", "early"]);
   assert.equal(ask(hosts.lan, "tcp", "127.0.0.1", 8081), `web ${LAN_IP}`, "the attack itself must work");
 });
@@ -200,6 +201,7 @@ Deno.test("a container cannot reach the services on the host's loopback by way o
     ip route add 127.0.0.1/32 via 10.88.0.1 dev eth0 table 7 src ${evil.ip}; ip rule add pref 0 to 127.0.0.1 dport 9000 table 7`,
   ]);
   assert.equal(ask(evil.netnsPath, "tcp", "127.0.0.1", 9000), "-");
+  await worker.kill();
   mustInNetns(hosts.host, ["nft", "flush", "chain", "inet", "nyx_nyxbr0", "early"]);
   assert.equal(ask(evil.netnsPath, "tcp", "127.0.0.1", 9000), "secret", "the attack itself must work");
 });

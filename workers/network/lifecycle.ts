@@ -20,6 +20,7 @@ import { type NetnsKernel, NetnsPool, openNetns } from "./pool.ts";
 import { PortTable } from "./ports.ts";
 import { hold } from "./reservation.ts";
 import { tableName } from "./ruleset.ts";
+import { Watch } from "./watch.ts";
 import { Attempts, checkId, type Log, netnsPath, type Session, syncTable } from "./session.ts";
 
 /** Request of the `init` operation. */
@@ -30,6 +31,8 @@ export interface Environment {
   kernel: NetnsKernel;
   openNft: (options: OpenNftOptions) => Nft;
   log: Log;
+  /** Told, in a sentence, what others broke and was repaired. */
+  onRepair?: (what: string) => void;
 }
 
 /** The kernel takes an interface whose namespace went away down after about 20 ms; waiting is cheaper than deleting. */
@@ -57,6 +60,7 @@ export async function open(
     syncTable(session);
     await removeLinks(session, live);
     await session.leases.commit();
+    startWatch(session, env);
     return { session, removed, warnings };
   } catch (e) {
     await close(session);
@@ -100,6 +104,16 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
     log,
   };
   return session;
+}
+
+function startWatch(session: Session, { log, onRepair }: Environment): void {
+  const watch = new Watch(session, (what) => {
+    log("warn", "Repaired the network", { what });
+    onRepair?.(what);
+  });
+  session.watch = watch;
+  session.nft = watch.wrap(session.nft);
+  watch.start();
 }
 
 /** Ensures a network's bridge and marks its addresses that are leased. The caller syncs the table. */
@@ -217,6 +231,7 @@ function adoptLive(s: Session, id: string): string[] {
 export async function close(s: Session): Promise<void> {
   await s.flows.idle();
   s.flows[Symbol.dispose]();
+  s.watch?.[Symbol.dispose]();
   s.advice[Symbol.dispose]();
   s.pool[Symbol.dispose]();
   s.rt[Symbol.dispose]();
@@ -233,6 +248,8 @@ export async function shutdown(s: Session, keepNetworks: boolean): Promise<void>
       `Could not take the networks away: ${s.active.size} container(s) still use them; tear them down first`,
     );
   }
+  s.watch?.[Symbol.dispose]();
+  delete s.watch;
   const attempts = new Attempts();
   attempts.try("delete table", () => s.nft.run(`table inet ${s.table}\ndelete table inet ${s.table}`));
   for (const { network, bridge } of s.networks.values()) {

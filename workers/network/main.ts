@@ -13,8 +13,13 @@ import { probe } from "./probe.ts";
 import { release, reserve, restore } from "./reservation.ts";
 import { checkId, Serial, type Session, syncTable } from "./session.ts";
 
-const { log } = emitter<NetworkStage>();
-const env: Environment = { kernel: { ns: linuxNamespace(), socket: linuxSocket() }, openNft, log };
+const { log, event } = emitter<NetworkStage>();
+const env: Environment = {
+  kernel: { ns: linuxNamespace(), socket: linuxSocket() },
+  openNft,
+  log,
+  onRepair: (what) => event({ kind: "repaired", what }),
+};
 const serial = new Serial();
 let session: Session | undefined;
 

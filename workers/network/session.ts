@@ -14,6 +14,7 @@ import type { Bridge } from "./host.ts";
 import type { LeaseStore } from "./leases.ts";
 import type { NetnsKernel, NetnsPool } from "./pool.ts";
 import type { PortTable } from "./ports.ts";
+import type { Watch } from "./watch.ts";
 import { allElements, type MapElements, type PortTarget, type PublishedPort, renderTable } from "./ruleset.ts";
 
 /** A network that exists in the kernel. */
@@ -58,6 +59,8 @@ export interface Session {
   active: Map<string, ActiveContainer>;
   /** The table holds something of a container that is gone: the next change replaces it as a whole. */
   tableStale: boolean;
+  /** Repairs what others break; missing until everything is there. */
+  watch?: Watch;
   advice: Advice;
   log: Log;
 }
