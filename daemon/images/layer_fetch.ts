@@ -13,7 +13,7 @@ import type { ImageLayer } from "./documents.ts";
 import { removeQuietly } from "./entries.ts";
 import { type FlightContext, Semaphore, SharedWork, type Waiter } from "./flights.ts";
 import type { StoreState } from "./state.ts";
-import { withWorker } from "./workers.ts";
+import { started, withWorker } from "./workers.ts";
 
 /** How far the download of a layer is, in bytes. */
 export interface LayerProgress {
@@ -184,7 +184,7 @@ export class LayerFetcher {
   ): Promise<"stored" | "unpacked"> {
     using lease = this.#state.workers.extract.tryAcquire();
     if (lease === undefined) return await this.#download(layer.blob, access, context);
-    await lease.host.ready;
+    await started(lease.host);
     const { port1, port2 } = new MessageChannel();
     const failed = new AbortController();
     const both = { ...context, signal: AbortSignal.any([context.signal, failed.signal]) };

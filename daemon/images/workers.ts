@@ -1,10 +1,14 @@
 /** Stage workers that start when they are needed and end when they were idle for a while, to save their memory. */
 
+import { NyxError } from "../spec/errors.ts";
 import type { StageTypes } from "../../workers/envelope.ts";
 import type { WorkerHost } from "../../workers/host.ts";
 
 /** What the store needs of a worker's host; a double in tests has no more. */
 export type StageHost<S extends StageTypes> = Pick<WorkerHost<S>, "call" | "ready" | "pending" | "terminate">;
+
+/** How long a request waits for a worker that starts, or is started again after it died; then it fails with the reason. */
+const START_MS = 3_000;
 
 /** Idle time after which a worker is ended, milliseconds. */
 export const IDLE_MS = 60_000;
@@ -35,7 +39,7 @@ export class WorkerPool<S extends StageTypes> {
   readonly #start: () => StageHost<S>;
   readonly #options: PoolOptions;
   readonly #members: Member<S>[] = [];
-  readonly #queue: ((lease: Lease<S>) => void)[] = [];
+  readonly #queue: { enter: (lease: Lease<S>) => void; refuse: (e: Error) => void }[] = [];
   #disposed = false;
 
   /**
@@ -70,28 +74,33 @@ export class WorkerPool<S extends StageTypes> {
     return this.#lease(best);
   }
 
-  /** A lease, as soon as one is free. */
+  /** A lease, as soon as one is free; rejects with unavailable when the pool is disposed. */
   acquire(signal: AbortSignal): Promise<Lease<S>> {
-    signal.throwIfAborted();
+    if (signal.aborted) return Promise.reject(signal.reason);
+    if (this.#disposed) return Promise.reject(stopped());
     const now = this.tryAcquire();
     if (now !== undefined) return Promise.resolve(now);
     const { promise, resolve, reject } = Promise.withResolvers<Lease<S>>();
-    const enter = (lease: Lease<S>) => {
-      signal.removeEventListener("abort", leave);
-      resolve(lease);
+    const waiting = {
+      enter: (lease: Lease<S>) => {
+        signal.removeEventListener("abort", leave);
+        resolve(lease);
+      },
+      refuse: reject,
     };
     const leave = () => {
-      this.#queue.splice(this.#queue.indexOf(enter), 1);
+      this.#queue.splice(this.#queue.indexOf(waiting), 1);
       reject(signal.reason);
     };
     signal.addEventListener("abort", leave, { once: true });
-    this.#queue.push(enter);
+    this.#queue.push(waiting);
     return promise;
   }
 
   /** Ends all workers; what they were doing fails as unavailable. */
   dispose(): void {
     this.#disposed = true;
+    for (const { refuse } of this.#queue.splice(0)) refuse(stopped());
     for (const member of this.#members.splice(0)) {
       clearTimeout(member.idleTimer);
       member.host.terminate();
@@ -122,7 +131,7 @@ export class WorkerPool<S extends StageTypes> {
 
   #released(member: Member<S>): void {
     const next = this.#disposed ? undefined : this.#queue.shift();
-    if (next !== undefined) next(this.#lease(member));
+    if (next !== undefined) next.enter(this.#lease(member));
     else if (member.users === 0) this.#retireLater(member);
   }
 
@@ -137,6 +146,10 @@ export class WorkerPool<S extends StageTypes> {
   }
 }
 
+function stopped(): NyxError {
+  return new NyxError("unavailable", "The image workers were stopped: the daemon is shutting down", { op: "images" });
+}
+
 /** Runs `work` on a worker of the pool, as soon as one is free and ready. */
 export async function withWorker<S extends StageTypes, T>(
   pool: WorkerPool<S>,
@@ -144,6 +157,17 @@ export async function withWorker<S extends StageTypes, T>(
   work: (host: StageHost<S>) => Promise<T>,
 ): Promise<T> {
   using lease = await pool.acquire(signal);
-  await lease.host.ready;
+  await started(lease.host);
   return await work(lease.host);
+}
+
+/** Waits until a worker is ready, or for a bounded time: one that cannot start must fail its requests, not hold them. */
+export async function started<S extends StageTypes>(host: StageHost<S>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, START_MS);
+  try {
+    await Promise.race([host.ready, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
