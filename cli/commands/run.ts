@@ -113,7 +113,7 @@ async function runAttached(
       },
     });
     if (result.detached && id !== undefined) {
-      context.err.text(`nyx: detached; attach again with: nyx attach ${id.slice(0, 12)}\n`);
+      context.err.text(`${tty ? "\n" : ""}nyx: detached; attach again with: nyx attach ${id.slice(0, 12)}\n`);
     }
     return result.exitCode;
   } finally {
