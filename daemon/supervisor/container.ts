@@ -353,7 +353,7 @@ export class Container {
     try {
       await this.#deps.stages.streams.call("kill", { id: this.id, signal, all });
     } catch (e) {
-      if (toNyxError(e).code !== "not_found") throw e;
+      if (!["not_found", "failed_precondition"].includes(toNyxError(e).code)) throw e;
     }
   }
 

@@ -1,0 +1,256 @@
+/**
+ * The table of ratios: nyx against bare crun, docker and podman on this machine, in alternation. By hand, as root:
+ *
+ *     deno run -A tests/bench/main.ts [rounds] [row …]
+ *
+ * Rows: run exec ps many pull memory version. Ratios count; absolute times are the machine's.
+ */
+
+import { busyboxImage, pushLayout } from "../support/oci.ts";
+import { startRegistry } from "../support/registry.ts";
+import { type Nyxd, startNyxd } from "../support/daemon.ts";
+import { alternate, judge, print, timed } from "./measure.ts";
+import { installed, type Peer, pssMiB, sh, startDocker, startPodman } from "./peers.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const rounds = Number(Deno.args[0] ?? "15");
+const wanted = new Set(Deno.args.slice(1));
+const wants = (row: string) => wanted.size === 0 || wanted.has(row);
+
+interface Bench {
+  nyxd: Nyxd;
+  image: string;
+  peers: Partial<Record<"docker" | "podman", Peer>>;
+  crun: (args: string[]) => Promise<string>;
+  bundle: string;
+  /** The installed command line: bundled, as `deno task install` makes it. */
+  nyx: (...args: string[]) => Promise<string>;
+}
+
+async function crunCommand(dir: string): Promise<Bench["crun"]> {
+  const hybrid = await sh("sh", ["-c", "test -d /sys/fs/cgroup/unified && test -d /sys/fs/cgroup/memory"]).then(
+    () => true,
+    () => false,
+  );
+  if (!hybrid) return (args) => sh("crun", ["--root", `${dir}/crun`, ...args]);
+  // crun refuses hybrid hosts: a holder keeps a mount namespace without the unified hierarchy, entered by nsenter for each run.
+  const holder = new Deno.Command("unshare", {
+    args: ["-m", "--propagation", "slave", "sh", "-c", "umount -l /sys/fs/cgroup/unified; exec sleep 100000"],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  globalThis.addEventListener("unload", () => holder.kill("SIGKILL"));
+  await new Promise((r) => setTimeout(r, 200));
+  return (args) => sh("nsenter", [`--mount=/proc/${holder.pid}/ns/mnt`, "crun", "--root", `${dir}/crun`, ...args]);
+}
+
+async function bareBundle(dir: string): Promise<string> {
+  await sh("umoci", ["unpack", "--image", `${dir}/layout:latest`, `${dir}/bundle`]);
+  const path = `${dir}/bundle/config.json`;
+  const config = JSON.parse(await Deno.readTextFile(path));
+  config.process.terminal = false;
+  config.process.args = ["true"];
+  await Deno.writeTextFile(path, JSON.stringify(config));
+  return `${dir}/bundle`;
+}
+
+async function bundledCli(dir: string, socket: string): Promise<Bench["nyx"]> {
+  const out = `${dir}/nyx.js`;
+  await sh(Deno.execPath(), ["bundle", "--quiet", "--platform", "deno", "-o", out, `${ROOT}cli/main.ts`]);
+  return (...args) =>
+    sh(Deno.execPath(), ["run", "--quiet", "--no-check", "--no-config", "-A", out, "--socket", socket, ...args]);
+}
+
+async function attachedRun({ nyxd, image }: Bench): Promise<void> {
+  const attach = { stdin: false, stdout: true, stderr: true };
+  const stream = await nyxd.client.containers.attachRun({ image, args: ["true"], autoRemove: true, attach });
+  for await (const _ of stream);
+}
+
+async function rowRun(b: Bench): Promise<void> {
+  let n = 0;
+  const results = await alternate({
+    "bare crun": () => timed(() => b.crun(["run", "-b", b.bundle, `b${n++}`])),
+    "nyx API": () => timed(() => attachedRun(b)),
+  }, rounds);
+  print(
+    judge("run `true` through the API until exit, ms", results, { of: "nyx API", against: ["bare crun"], atMost: 1.8 }),
+  );
+  const peer = (p: Peer | undefined) => p && (() => timed(() => p.run("run", "--rm", b.image, "true")));
+  const cli = await alternate({
+    "nyx run --rm": () => timed(() => b.nyx("run", "--rm", b.image, "true")),
+    docker: peer(b.peers.docker),
+    podman: peer(b.peers.podman),
+  }, Math.min(rounds, 10));
+  print(judge("run --rm as typed, ms", cli, { of: "nyx run --rm", against: ["docker", "podman"], atMost: 0.15 }));
+}
+
+async function rowExec(b: Bench): Promise<void> {
+  const { id } = await b.nyxd.client.containers.run({ image: b.image, args: ["sleep", "1000"] });
+  const peers = Object.values(b.peers);
+  for (const p of peers) await p.run("run", "-d", "--name", "xx", b.image, "sleep", "1000");
+  const peer = (p: Peer | undefined) => p && (() => timed(() => p.run("exec", "xx", "true")));
+  const exec = await alternate({
+    "nyx exec": () => timed(() => b.nyx("exec", id, "true")),
+    docker: peer(b.peers.docker),
+    podman: peer(b.peers.podman),
+  }, rounds);
+  print(judge("exec as typed, ms", exec, { of: "nyx exec", against: ["docker", "podman"], atMost: 0.5 }));
+  const list = (p: Peer | undefined) => p && (() => timed(() => p.run("ps")));
+  const ps = await alternate({
+    "nyx ps": () => timed(() => b.nyx("ps")),
+    docker: list(b.peers.docker),
+    podman: list(b.peers.podman),
+  }, rounds);
+  print(judge("ps as typed, ms", ps, { of: "nyx ps", against: ["docker"], atMost: 1.5 }));
+  await b.nyxd.client.containers.remove(id, { force: true });
+  for (const p of peers) await p.run("rm", "-f", "xx");
+}
+
+async function rowMany(b: Bench): Promise<void> {
+  const names = Array.from({ length: 20 }, (_, i) => `many${i}`);
+  const start = (run: (...args: string[]) => Promise<string>) => (n: string) =>
+    run("run", "-d", "--name", n, b.image, "sleep", "1000");
+  const subjects = (job: (run: (...args: string[]) => Promise<string>) => Promise<unknown>) => {
+    const of = (p: Peer | undefined) => p && (() => timed(() => job((...a) => p.run(...a))));
+    return { nyx: () => timed(() => job(b.nyx)), docker: of(b.peers.docker), podman: of(b.peers.podman) };
+  };
+  const inRow: Record<string, number[]> = {};
+  const atOnce: Record<string, number[]> = {};
+  const removed: Record<string, number[]> = {};
+  const note = (to: Record<string, number[]>, from: Record<string, number[]>) => {
+    for (const [k, v] of Object.entries(from)) (to[k] ??= []).push(...v);
+  };
+  const once = async (to: Record<string, number[]>, job: Parameters<typeof subjects>[0]) => {
+    for (const [name, subject] of Object.entries(subjects(job))) if (subject) note(to, { [name]: [await subject()] });
+  };
+  for (let round = 0; round < 3; round++) {
+    await once(inRow, async (run) => {
+      for (const n of names) await start(run)(n);
+    });
+    await once(removed, (run) => run("rm", "-f", ...names));
+    await once(atOnce, (run) => Promise.all(names.map(start(run))));
+    await once(removed, (run) => run("rm", "-f", ...names));
+  }
+  const against = ["docker", "podman"];
+  print(judge("20 x run -d in a row, ms", inRow, { of: "nyx", against, atMost: 0.25 }));
+  print(judge("20 x run -d at once, ms", atOnce, { of: "nyx", against, atMost: 0.25 }));
+  print(judge("rm -f of 20, ms", removed, { of: "nyx", against, atMost: 0.25 }));
+}
+
+async function rowMemory(b: Bench): Promise<void> {
+  const idle = await pssMiB([b.nyxd.pid]);
+  const dockerPids = await b.peers.docker?.daemonPids();
+  const docker = dockerPids === undefined ? undefined : await pssMiB(dockerPids);
+  print(
+    judge("PSS of the idle daemon, MiB", { nyxd: [idle], ...(docker === undefined ? {} : { docker: [docker] }) }, {
+      of: "nyxd",
+      against: [],
+      atMost: 100,
+    }),
+  );
+  const ids = await Promise.all(
+    Array.from({ length: 20 }, () => b.nyxd.client.containers.run({ image: b.image, args: ["sleep", "1000"] })),
+  );
+  await new Promise((r) => setTimeout(r, 1000));
+  const monitors = (await sh("pgrep", ["-f", "nyx-monitor"])).trim().split("\n").map(Number);
+  const each = (await pssMiB([b.nyxd.pid]) - idle + await pssMiB(monitors)) / ids.length;
+  print(judge("PSS for each running container, MiB", { nyxd: [each] }, { of: "nyxd", against: [], atMost: 1 }));
+  await Promise.all(ids.map((r) => b.nyxd.client.containers.remove(r.id, { force: true })));
+}
+
+async function rowVersion(b: Bench, dir: string): Promise<void> {
+  await Deno.writeTextFile(`${dir}/empty.js`, "");
+  const empty = () => sh(Deno.execPath(), ["run", "--quiet", "--no-check", "--no-config", `${dir}/empty.js`]);
+  const results = await alternate({
+    "empty script": () => timed(empty),
+    "nyx --version": () => timed(() => b.nyx("--version")),
+  }, rounds * 2);
+  print(judge("nyx --version, ms", results, { of: "nyx --version", against: ["empty script"], atMost: 1.6 }));
+}
+
+async function rowPull(b: Bench, ref: string, row: string, atMost: number): Promise<void> {
+  const subjects = {
+    nyx: async () => {
+      const ms = await timed(() => b.nyxd.client.images.pull({ ref }));
+      await b.nyxd.client.images.remove(ref, { force: true });
+      return ms;
+    },
+    ...Object.fromEntries(
+      Object.values(b.peers).map((p) => [p.name, async () => {
+        const ms = await timed(() => p.run("pull", "-q", ...(p.name === "podman" ? ["--tls-verify=false"] : []), ref));
+        await p.run("rmi", "-f", ref);
+        return ms;
+      }]),
+    ),
+  };
+  print(judge(row, await alternate(subjects, 3), { of: "nyx", against: ["docker", "podman"], atMost }));
+}
+
+async function pulls(b: Bench, dir: string, port: number): Promise<void> {
+  const small = Array.from({ length: 60 }, (_, i) => [{ path: `f${i}`, data: `layer ${i}\n` }]);
+  busyboxImage({ layers: small, dir: `${dir}/sixty` });
+  await pushLayout(`${dir}/sixty`, "latest", `127.0.0.1:${port}/sixty:latest`);
+  await rowPull(b, `127.0.0.1:${port}/sixty:latest`, "pull of 60 small layers, ms", 0.35);
+  const { debianRoot } = await import("../support/debian_root.ts");
+  const root = await debianRoot();
+  busyboxImage({ layers: [await Deno.readFile(root.tar)], dir: `${dir}/debian` });
+  await pushLayout(`${dir}/debian`, "latest", `127.0.0.1:${port}/debian:latest`);
+  await rowPull(b, `127.0.0.1:${port}/debian:latest`, "pull + unpack of a Debian root in one layer on tmpfs, ms", 0.35);
+}
+
+async function main(): Promise<void> {
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-bench-" });
+  await sh("mount", ["-t", "tmpfs", "-o", "size=12g", "tmpfs", dir]);
+  try {
+    await using registry = await startRegistry();
+    const image = `127.0.0.1:${registry.port}/busybox:latest`;
+    busyboxImage({ dir: `${dir}/layout` });
+    await pushLayout(`${dir}/layout`, "latest", image);
+    await using nyxd = await startNyxd({ logLevel: "warn", parentDir: dir });
+    await nyxd.client.images.pull({ ref: image });
+    await using docker = await startDocker(dir) ?? { [Symbol.asyncDispose]: () => Promise.resolve() };
+    await using podman = await startPodman(dir) ?? { [Symbol.asyncDispose]: () => Promise.resolve() };
+    const peers: Bench["peers"] = {};
+    for (const p of [docker, podman]) if ("run" in p) peers[p.name] = p;
+    for (const p of Object.values(peers)) {
+      await sh("skopeo", [
+        "copy",
+        "--src-tls-verify=false",
+        `docker://${image}`,
+        `docker-archive:${dir}/${p.name}.tar:${image}`,
+      ]);
+      await p.run("load", "-i", `${dir}/${p.name}.tar`);
+    }
+    const bench: Bench = {
+      nyxd,
+      image,
+      peers,
+      crun: await crunCommand(dir),
+      bundle: await bareBundle(dir),
+      nyx: await bundledCli(dir, nyxd.socket),
+    };
+    console.log("| row | medians | ratio | budget | |\n| --- | --- | --- | --- | --- |");
+    if (wants("version")) await rowVersion(bench, dir);
+    if (wants("run")) await rowRun(bench);
+    if (wants("exec")) await rowExec(bench);
+    if (wants("many")) await rowMany(bench);
+    if (wants("pull")) await pulls(bench, dir, registry.port);
+    if (wants("memory")) {
+      // Workers for pulls end after a minute without one.
+      await new Promise((r) => setTimeout(r, 65_000));
+      await rowMemory(bench);
+    }
+    const info = await nyxd.client.system.info();
+    console.log(
+      `\nEvent loop delay of nyxd's main thread over the last minute: ${JSON.stringify(info.eventLoopDelayMs)}`,
+    );
+  } finally {
+    await sh("umount", ["-R", "-l", dir]).catch(() => {});
+    Deno.removeSync(dir, { recursive: true });
+  }
+}
+
+if (!await installed("crun")) throw new Error("crun is missing: run `deno task setup`");
+await main();

@@ -1,0 +1,146 @@
+/** The peers: bare crun, and docker and podman from Debian where they are installed, each with the same image. */
+
+const decoder = new TextDecoder();
+
+/** Runs a command to its end; throws with its error output when it fails. */
+export async function sh(command: string, args: string[], env: Record<string, string> = {}): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args,
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  if (!success) {
+    throw new Error(`${command} ${args.slice(0, 4).join(" ")} failed: ${decoder.decode(stderr).slice(-500)}`);
+  }
+  return decoder.decode(stdout);
+}
+
+/** Whether a program is on PATH. */
+export async function installed(program: string): Promise<boolean> {
+  return await sh("sh", ["-c", `command -v ${program}`]).then(() => true, () => false);
+}
+
+/** A docker-like command line with its own state. */
+export interface Peer extends AsyncDisposable {
+  readonly name: "docker" | "podman";
+  /** Runs its CLI. */
+  run(...args: string[]): Promise<string>;
+  /** Processes that are alive for its sake without any container. */
+  daemonPids(): Promise<number[]>;
+  /** Where it keeps images. */
+  readonly root: string;
+}
+
+/** podman with storage of its own below `dir`. */
+export async function startPodman(dir: string): Promise<Peer | undefined> {
+  if (!await installed("podman")) return undefined;
+  const root = `${dir}/podman`;
+  const base = [
+    "--root",
+    `${root}/root`,
+    "--runroot",
+    `${root}/run`,
+    "--storage-driver",
+    "overlay",
+    "--runtime",
+    "crun",
+    "--cgroup-manager",
+    "cgroupfs",
+  ];
+  const hybrid = await sh("sh", ["-c", "test -d /sys/fs/cgroup/unified && test -d /sys/fs/cgroup/memory"]).then(
+    () => true,
+    () => false,
+  );
+  // The default limits of podman's containers may exceed what this machine allows.
+  await Deno.mkdir(root, { recursive: true });
+  await Deno.writeTextFile(
+    `${root}/containers.conf`,
+    '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n',
+  );
+  const env = { CONTAINERS_CONF: `${root}/containers.conf` };
+  const run = (...args: string[]) =>
+    hybrid
+      ? sh("unshare", [
+        "-m",
+        "--propagation",
+        "slave",
+        "sh",
+        "-c",
+        'umount -l /sys/fs/cgroup/unified; exec podman "$@"',
+        "podman",
+        ...base,
+        ...args,
+      ], env)
+      : sh("podman", [...base, ...args], env);
+  return {
+    name: "podman",
+    root,
+    run,
+    daemonPids: () => Promise.resolve([]),
+    [Symbol.asyncDispose]: async () => {
+      await run("rm", "-af", "-t", "0").catch(() => {});
+      await sh("sh", [
+        "-c",
+        `awk -v r='${root}' 'index($5,r)==1 {print $5}' /proc/self/mountinfo | sort -r | xargs -r -n1 umount -l; rm -rf '${root}'`,
+      ]);
+    },
+  };
+}
+
+/** dockerd with data of its own below `dir`; it may not write firewall rules, and its bridge goes with it. */
+export async function startDocker(dir: string): Promise<Peer | undefined> {
+  if (!await installed("dockerd")) return undefined;
+  const root = `${dir}/docker`;
+  await Deno.mkdir(root, { recursive: true });
+  const socket = `unix://${root}/docker.sock`;
+  const log = await Deno.open(`${root}/log`, { write: true, create: true });
+  const own = ["--data-root", `${root}/data`, "--exec-root", `${root}/exec`, "-H", socket, "-p", `${root}/pid`];
+  const network = [
+    "--iptables=false",
+    "--ip6tables=false",
+    "--bip=172.31.99.1/24",
+    "--insecure-registry=127.0.0.0/8",
+    "--default-ulimit=nofile=1024:1024",
+  ];
+  const child = new Deno.Command("dockerd", {
+    args: [...own, ...network],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  void child.stderr.pipeTo(log.writable).catch(() => {});
+  void child.stdout.cancel();
+  const run = (...args: string[]) => sh("docker", ["-H", socket, ...args]);
+  for (let i = 0; i < 200; i++) {
+    if (await run("version").then(() => true, () => false)) break;
+    await new Promise((r) => setTimeout(r, 100));
+  }
+  return {
+    name: "docker",
+    root,
+    run,
+    daemonPids: async () => (await sh("pgrep", ["-f", root])).trim().split("\n").map(Number),
+    [Symbol.asyncDispose]: async () => {
+      await sh("sh", ["-c", `docker -H ${socket} ps -aq | xargs -r docker -H ${socket} rm -f`]).catch(() => {});
+      child.kill("SIGTERM");
+      await child.status;
+      await sh("ip", ["link", "del", "docker0"]).catch(() => {});
+      await sh("sh", [
+        "-c",
+        `awk -v r='${root}' 'index($5,r)==1 {print $5}' /proc/self/mountinfo | sort -r | xargs -r -n1 umount -l; rm -rf '${root}'`,
+      ]);
+    },
+  };
+}
+
+/** PSS of processes together, MiB. */
+export async function pssMiB(pids: number[]): Promise<number> {
+  let kib = 0;
+  for (const pid of pids) {
+    const text = await Deno.readTextFile(`/proc/${pid}/smaps_rollup`).catch(() => "");
+    kib += Number(/^Pss:\s+(\d+)/m.exec(text)?.[1] ?? 0);
+  }
+  return kib / 1024;
+}
