@@ -27,6 +27,8 @@ export interface FixtureOptions extends ExtractOptions {
   limits?: Partial<ExtractLimits>;
   /** Kernel with faults. */
   kernel?: FileKernel;
+  /** Store in place of the fixture's own. */
+  store?: LayerStore;
   /** The compressed blob; default the tar as it is. `true` for gzip. */
   gzip?: boolean;
   /** Bytes for each chunk of the source. Default all. */
@@ -67,7 +69,7 @@ export class LayerFixture implements Disposable {
       source: chunks(blob, options.chunk ?? Math.max(1, blob.byteLength)),
       limits: { ...WIDE_LIMITS, ...options.limits },
     };
-    const record = await extractLayer(options.kernel ?? linuxFile(), this.store, job, options);
+    const record = await extractLayer(options.kernel ?? linuxFile(), options.store ?? this.store, job, options);
     return { root: layerDiffPath(this.layersDir, diffId), record, diffId };
   }
 

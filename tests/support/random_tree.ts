@@ -1,5 +1,6 @@
 /** Trees for archive tests: one with everything on it, and random ones by seed. */
 
+import { isErrno } from "../../ffi/errno.ts";
 import { AT, AT_FDCWD, O, S } from "../../ffi/file.ts";
 import { linuxFile } from "../../ffi/linux/file.ts";
 
@@ -124,8 +125,8 @@ function sparseFiles(dir: string): void {
   make("sparse-large", 100_000_000, [[90_000_000, 8192]]);
 }
 
-/** A random tree of some dozens of entries. */
-export function randomTree(dir: string, seed: number): void {
+/** A random tree of some dozens of entries; with `short`, all paths fit ustar. */
+export function randomTree(dir: string, seed: number, short = false): void {
   const k = linuxFile();
   const next = seeded(seed);
   const dirs = [dir];
@@ -137,7 +138,7 @@ export function randomTree(dir: string, seed: number): void {
   for (let i = 0; i < 60; i++) {
     const parent = dirs[next(dirs.length)] ?? dir;
     const path = `${parent}/${name()}`;
-    if (path.length - dir.length > 3000) continue;
+    if (path.length - dir.length > (short ? 95 : 3000)) continue;
     const kind = next(10);
     try {
       if (kind < 3) {
@@ -147,11 +148,11 @@ export function randomTree(dir: string, seed: number): void {
         const size = [0, 1, 511, 512, 513, 5000, 70_000][next(7)] ?? 0;
         Deno.writeFileSync(path, new Uint8Array(size).map(() => next(256)));
         files.push(path);
-      } else if (kind === 7) Deno.symlinkSync(name(), path);
+      } else if (kind === 7) Deno.symlinkSync(name().slice(0, short ? 90 : 200), path);
       else if (kind === 8 && files.length > 0) Deno.linkSync(files[next(files.length)] ?? path, path);
       else k.mknodat(AT_FDCWD, path, S.IFIFO | 0o644, 0, 0);
     } catch (e) {
-      if (!(e instanceof Deno.errors.AlreadyExists)) throw e;
+      if (!(e instanceof Deno.errors.AlreadyExists) && !isErrno(e, "EEXIST")) throw e;
     }
   }
   for (const path of [...files, ...dirs.slice(1).reverse()]) {

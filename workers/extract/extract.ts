@@ -35,6 +35,8 @@ export interface LayerJob {
 export interface ExtractOptions extends DecompressorOptions {
   /** Gives up when aborted. */
   signal?: AbortSignal;
+  /** Told why bytes are no longer wanted, before the source is left. */
+  onFailure?: (reason: unknown) => void;
   /** Told the compressed bytes so far; called often. */
   onProgress?: (current: number) => void;
 }
@@ -105,6 +107,8 @@ class Pipeline implements Disposable {
   readonly #blobHash: Hash;
   readonly #diffHash: Hash = createHash("sha256");
   #decompressor: Decompressor | undefined;
+  /** First bytes, until there are enough to tell the compression. */
+  #head: Bytes = new Uint8Array(0);
   #pending: Promise<Bytes | undefined> | undefined;
   #received = 0;
   #tarSize = 0;
@@ -153,23 +157,31 @@ class Pipeline implements Disposable {
 
   async #consume(): Promise<void> {
     const { size } = this.job.blob;
-    let head: Bytes = new Uint8Array(0);
     for await (const chunk of this.job.source) {
-      this.#pacer.check();
-      this.#received += chunk.byteLength;
-      if (this.#received > size) throw this.#mismatch("size", `more than ${size} bytes`, `${size} bytes`);
-      let input = chunk;
-      if (this.#decompressor === undefined) {
-        head = input = head.byteLength === 0 ? chunk : join(head, chunk);
-        if (head.byteLength < MAGIC_LENGTH && this.#received < size) continue;
-        this.#decompressor = decompressor(detect(head), this.options);
+      try {
+        await this.#onChunk(chunk, size);
+      } catch (e) {
+        this.options.onFailure?.(e);
+        throw e;
       }
-      await this.#feed(this.#decompressor, input);
       this.options.onProgress?.(this.#received);
     }
     if (this.#received < size) throw this.#mismatch("size", `${this.#received} bytes`, `${size} bytes`);
     this.#decompressor?.end();
     if (this.#decompressor !== undefined) await this.#drain(this.#decompressor);
+  }
+
+  async #onChunk(chunk: Bytes, size: number): Promise<void> {
+    this.#pacer.check();
+    this.#received += chunk.byteLength;
+    if (this.#received > size) throw this.#mismatch("size", `more than ${size} bytes`, `${size} bytes`);
+    let input = chunk;
+    if (this.#decompressor === undefined) {
+      this.#head = input = join(this.#head, chunk);
+      if (input.byteLength < MAGIC_LENGTH && this.#received < size) return;
+      this.#decompressor = decompressor(detect(input), this.options);
+    }
+    await this.#feed(this.#decompressor, input);
   }
 
   async #feed(d: Decompressor, input: Bytes): Promise<void> {

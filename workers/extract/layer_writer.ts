@@ -12,7 +12,7 @@ import { removeTree } from "../../ffi/remove_tree.ts";
 import { accessTime, OPAQUE_XATTR, procPath, setNodeAttributes, setXattrs } from "./attributes.ts";
 import { toPath } from "./byte_string.ts";
 import { FileWriter } from "./file_writer.ts";
-import { cleanName, meaningOf, splitName } from "./name.ts";
+import { cleanName, joinName, meaningOf, splitName } from "./name.ts";
 import { isWhiteout, Parents, tryStat } from "./parents.ts";
 import type { TarEntry, TarSink } from "./tar/entry.ts";
 import { refused } from "./tar/errors.ts";
@@ -38,6 +38,8 @@ export class LayerWriter implements TarSink, Disposable {
   readonly #parents: Parents;
   readonly #directories = new Map<string, PendingDirectory>();
   readonly #file: FileWriter;
+  readonly #whiteouts: string[] = [];
+  readonly #opaque = new Set<string>();
   #blocks = 0;
   #logicalBytes = 0;
   #opaqueRoot = false;
@@ -61,7 +63,7 @@ export class LayerWriter implements TarSink, Disposable {
       replaceWhiteout: (fd, base, path) => {
         k.unlinkat(fd, toPath(base), 0);
         this.#makeDirectory(fd, base, path);
-        this.#markOpaque(fd, base);
+        this.#markOpaque(fd, base, path);
       },
     });
   }
@@ -90,8 +92,8 @@ export class LayerWriter implements TarSink, Disposable {
     if (this.#stale) this.#parents.clear();
     this.#stale = false;
     const parentFd = this.#parents.open(parent, entry.name, true);
-    if (meaning.kind === "opaque") this.#setOpaque(parentFd);
-    else if (meaning.kind === "whiteout") this.#whiteout(parentFd, meaning.base);
+    if (meaning.kind === "opaque") this.#markOpaque(parentFd, ".", parent);
+    else if (meaning.kind === "whiteout") this.#whiteout(parentFd, meaning.base, joinName(parent, meaning.base));
     else this.#member(parentFd, base, path, entry);
   }
 
@@ -107,6 +109,7 @@ export class LayerWriter implements TarSink, Disposable {
 
   /** Gives directories their times, and counts them: call after the last member. Yields now and then. */
   *finish(): Generator<void, void, void> {
+    this.#dropNeedless();
     let done = 0;
     for (const [path, pending] of this.#directories) {
       this.#finishDirectory(path, pending);
@@ -195,7 +198,7 @@ export class LayerWriter implements TarSink, Disposable {
       if (stat !== undefined && (stat.mode & S.IFMT) !== S.IFDIR) {
         this.#remove(parentFd, base, path, stat);
         this.k.mkdirat(parentFd, toPath(base), 0o700);
-        if (isWhiteout(stat)) this.#markOpaque(parentFd, base);
+        if (isWhiteout(stat)) this.#markOpaque(parentFd, base, path);
       }
     }
     this.#applyDirectory(parentFd, base, path, entry);
@@ -295,21 +298,41 @@ export class LayerWriter implements TarSink, Disposable {
     make();
   }
 
-  #whiteout(parentFd: number, base: string): void {
+  #whiteout(parentFd: number, base: string, path: string): void {
     try {
       this.k.mknodat(parentFd, toPath(base), S.IFCHR, 0, 0);
+      this.#whiteouts.push(path);
     } catch (e) {
       if (!isErrno(e, "EEXIST")) throw e;
       const stat = tryStat(this.k, parentFd, base);
-      if (stat !== undefined && (stat.mode & S.IFMT) === S.IFDIR) this.#markOpaque(parentFd, base);
+      if (stat !== undefined && (stat.mode & S.IFMT) === S.IFDIR) this.#markOpaque(parentFd, base, path);
     }
   }
 
-  #markOpaque(parentFd: number, base: string): void {
+  #markOpaque(parentFd: number, base: string, path: string): void {
     this.k.lsetxattr(procPath(parentFd, base), OPAQUE_XATTR, YES);
+    this.#opaque.add(path);
   }
 
-  #setOpaque(dirFd: number): void {
-    this.k.lsetxattr(procPath(dirFd, "."), OPAQUE_XATTR, YES);
+  /**
+   * Takes away whiteouts below opaque directories. They hide nothing, and overlayfs, which reads a directory that is not merged
+   * as it is, would list their names.
+   */
+  #dropNeedless(): void {
+    if (this.#opaque.size === 0 && !this.#opaqueRoot) return;
+    this.#parents.clear();
+    for (const path of this.#whiteouts) {
+      const { parent, base } = splitName(path);
+      if (!this.#opaqueRoot && !this.#belowOpaque(parent)) continue;
+      const parentFd = this.#parents.tryOpen(parent);
+      if (parentFd === undefined) continue;
+      const stat = tryStat(this.k, parentFd, base);
+      if (stat !== undefined && isWhiteout(stat)) this.k.unlinkat(parentFd, toPath(base), 0);
+    }
+  }
+
+  #belowOpaque(directory: string): boolean {
+    for (let path = directory; path !== ""; path = splitName(path).parent) if (this.#opaque.has(path)) return true;
+    return false;
   }
 }

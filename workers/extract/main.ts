@@ -52,7 +52,8 @@ async function layer(request: LayerRequest, ctx: OpContext<{ current: number }>)
     // A cancel must also reach an extraction that waits for bytes.
     ctx.signal.addEventListener("abort", () => receiver?.cancel(ctx.signal.reason), { once: true });
     const job = { blob, diffId, source: chunks, limits };
-    return result(await extractLayer(k, store, job, { signal: ctx.signal, onProgress: reporter(ctx) }));
+    const onFailure = (reason: unknown) => receiver?.cancel(reason);
+    return result(await extractLayer(k, store, job, { signal: ctx.signal, onFailure, onProgress: reporter(ctx) }));
   } catch (e) {
     receiver?.cancel(e);
     throw e;

@@ -47,6 +47,11 @@ export function splitName(path: string): { parent: string; base: string } {
   return slash < 0 ? { parent: "", base: path } : { parent: path.slice(0, slash), base: path.slice(slash + 1) };
 }
 
+/** Path of a name below a clean parent. */
+export function joinName(parent: string, base: string): string {
+  return parent === "" ? base : `${parent}/${base}`;
+}
+
 /** What a clean path means for an overlay. */
 export type Meaning =
   | { kind: "entry" }

@@ -3,6 +3,7 @@
  * archive, absolute or relative, leads out; a few are kept open, because members of one directory come together.
  */
 
+import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT, type FileKernel, type FileStat, O, RESOLVE, S } from "../../ffi/file.ts";
 import { toPath } from "./byte_string.ts";
@@ -64,6 +65,16 @@ export class Parents implements Disposable {
     if (this.#fds.size >= KEPT) this.#dropOldest();
     this.#fds.set(path, fd);
     return fd;
+  }
+
+  /** As open, but undefined when the path is no directory any more. */
+  tryOpen(path: string): number | undefined {
+    try {
+      return this.open(path, path, false);
+    } catch (e) {
+      if (e instanceof NyxError) return undefined;
+      throw e;
+    }
   }
 
   /** Forgets all: a directory or a link was replaced, so paths may mean something else now. */
