@@ -230,6 +230,8 @@ export type RootfsStage = {
     };
     /** What the host offers. Asked of this stage because Deno lets only FFI read /proc and /sys without full permissions. */
     hostFacts: { request: Record<string, never>; result: HostFacts; progress: never };
+    /** Compiles HostFacts.seccompFilters, a while after it was asked, so that a starting daemon does not wait for it. */
+    seccompFilters: { request: Record<string, never>; result: Record<string, string>; progress: never };
     /** What the container changed against its image: A added, C changed, D deleted. */
     diff: {
       request: { id: string; baseDir: string; layers: string[] };
@@ -266,7 +268,10 @@ export interface HostFacts {
   swapLimit: boolean;
   /** Whether block I/O weights work. */
   blkioWeight: boolean;
-  /** Compiled filters of the default seccomp profile, base64 by key; missing where libseccomp is. The bundle stage knows the keys. */
+  /**
+   * Compiled filters of the default seccomp profile, base64 by a key that the bundle stage knows. Missing where libseccomp is; empty
+   * until rootfs.seccompFilters has answered.
+   */
   seccompFilters?: Record<string, string>;
 }
 

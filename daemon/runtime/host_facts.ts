@@ -7,13 +7,20 @@ import type { HostFacts, RootfsStage } from "../../workers/protocol.ts";
 const DEADLINE_MS = 10_000;
 
 /**
- * Reads the facts.
+ * Reads the facts. The seccomp filters are added to the same object when they are ready, a moment later; containers that start before
+ * have theirs compiled by crun.
  *
  * @param rootfs the rootfs worker
  * @throws NyxError unavailable or deadline_exceeded when the worker does not answer
  */
-export function readHostFacts(rootfs: Pick<WorkerHost<RootfsStage>, "call">): Promise<HostFacts> {
-  return rootfs.call("hostFacts", {}, { deadlineMs: DEADLINE_MS });
+export async function readHostFacts(rootfs: Pick<WorkerHost<RootfsStage>, "call">): Promise<HostFacts> {
+  const facts = await rootfs.call("hostFacts", {}, { deadlineMs: DEADLINE_MS });
+  if (facts.seccompFilters !== undefined) {
+    rootfs.call("seccompFilters", {}).then((filters) => facts.seccompFilters = filters, () => {
+      // Without them containers start all the same, if later by some milliseconds.
+    });
+  }
+  return facts;
 }
 
 /** Sentences about what this host cannot do, for the daemon's log at start. */

@@ -14,14 +14,30 @@ const WHOLE: HostFacts = {
   seccompFilters: {},
 };
 
-Deno.test("readHostFacts: asks the rootfs worker once, with a deadline", async () => {
+Deno.test("readHostFacts: answers with the facts at once, and adds the filters when they are there", async () => {
   const asked: unknown[] = [];
-  const call = (...args: unknown[]) => {
-    asked.push(args);
-    return Promise.resolve(WHOLE);
+  const compiled = Promise.withResolvers<Record<string, string>>();
+  const call = (op: string) => {
+    asked.push(op);
+    return op === "hostFacts" ? Promise.resolve({ ...WHOLE }) : compiled.promise;
   };
-  assert.equal(await readHostFacts({ call: call as never }), WHOLE);
-  assert.deepEqual(asked, [["hostFacts", {}, { deadlineMs: 10_000 }]]);
+  const facts = await readHostFacts({ call: call as never });
+  assert.deepEqual(facts, WHOLE);
+  compiled.resolve({ key: "program" });
+  await compiled.promise;
+  assert.deepEqual(facts.seccompFilters, { key: "program" });
+  assert.deepEqual(asked, ["hostFacts", "seccompFilters"]);
+});
+
+Deno.test("readHostFacts: without libseccomp no filter is asked for; a failing compile is no failure", async () => {
+  const { seccompFilters: _none, ...bare } = WHOLE;
+  const asked: unknown[] = [];
+  await readHostFacts({ call: ((op: string) => (asked.push(op), Promise.resolve(bare))) as never });
+  assert.deepEqual(asked, ["hostFacts"]);
+  const failing = (op: string) => op === "hostFacts" ? Promise.resolve({ ...WHOLE }) : Promise.reject(new Error("no"));
+  const facts = await readHostFacts({ call: failing as never });
+  await new Promise((r) => setTimeout(r, 0));
+  assert.deepEqual(facts.seccompFilters, {});
 });
 
 Deno.test("hostWarnings: a whole host has none; each gap is told", () => {

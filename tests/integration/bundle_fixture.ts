@@ -5,6 +5,8 @@ import { bundlePermissions } from "../../workers/bundle/permissions.ts";
 import { WorkerHost } from "../../workers/host.ts";
 import type { BundleStage, HostFacts } from "../../workers/protocol.ts";
 import { linuxFile } from "../../ffi/linux/file.ts";
+import { linuxSeccomp } from "../../ffi/linux/seccomp.ts";
+import { readyFilters } from "../../workers/bundle/seccomp_filter.ts";
 import { readHostFacts } from "../../workers/rootfs/host_facts.ts";
 
 /** Request of generate. */
@@ -30,7 +32,9 @@ export class BundleFixture implements Disposable {
     if (Deno.uid() !== 0) throw new Error("This test runs containers: run it as root");
     Deno.mkdirSync(this.bundles, { mode: 0o700 });
     this.#makeRoot();
-    this.facts = readHostFacts(linuxFile());
+    const facts = readHostFacts(linuxFile());
+    const filters = readyFilters(linuxSeccomp(), facts.kernel, Deno.build.arch).map((make) => make());
+    this.facts = { ...facts, seccompFilters: Object.fromEntries(filters.map((f) => [f.key, f.program])) };
     const permissions = bundlePermissions(this.bundles);
     this.host = new WorkerHost<BundleStage>({
       name: "bundle",
@@ -105,12 +109,15 @@ export class BundleFixture implements Disposable {
       " ",
     );
     const hide = this.facts.cgroup === "hybrid" ? "umount -l /sys/fs/cgroup/unified && " : "";
-    const output = await new Deno.Command("unshare", {
+    // A pipe, not /dev/null: crun exec gives the descriptors it is handed to the container's user, and the host's /dev/null with them.
+    const child = new Deno.Command("unshare", {
       args: ["-m", "--propagation", "slave", "sh", "-c", `${hide}exec ${quoted}`],
-      stdin: "null",
+      stdin: "piped",
       stdout: "piped",
       stderr: "piped",
-    }).output();
+    }).spawn();
+    await child.stdin.close();
+    const output = await child.output();
     const text = new TextDecoder();
     return { code: output.code, stdout: text.decode(output.stdout), stderr: text.decode(output.stderr) };
   }

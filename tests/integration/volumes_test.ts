@@ -287,6 +287,10 @@ Deno.test("readHostFacts: agrees with what the host's own tools say", async () =
   await using f = new VolumesFixture();
   const facts = await readHostFacts(f.rootfs);
   assert.equal(facts.kernel, sh("uname -r").trim());
+  for (let i = 0; i < 200 && Object.keys(facts.seccompFilters ?? {}).length === 0; i++) {
+    await new Promise((r) => setTimeout(r, 10));
+  }
+  assert.equal(Object.keys(facts.seccompFilters ?? {}).length, 2);
   assert.equal(facts.rlimits["nofile"]?.hard, Number(sh("ulimit -Hn")));
   const bounding = Number.parseInt(/CapBnd:\s*(\w+)/.exec(sh("cat /proc/self/status"))?.[1] ?? "", 16);
   assert.equal(facts.capabilities.length, bounding.toString(2).replaceAll("0", "").length);

@@ -58,16 +58,20 @@ export function compileFilter(
 }
 
 /**
- * Filters of the default profile for the default capabilities and for none: programs in base64 by {@linkcode filterKey}.
+ * Filters of the default profile for the default capabilities and for none, to be made one by one: each takes a while.
  *
  * @param kernel kernel release
  * @param arch as Deno.build.arch
+ * @returns functions that compile: {@linkcode filterKey} and program in base64
  */
-export function readyFilters(compiler: SeccompCompiler, kernel: string, arch: string): Record<string, string> {
-  const filters: Record<string, string> = {};
-  for (const capabilities of [DEFAULT_CAPABILITIES, []]) {
+export function readyFilters(
+  compiler: SeccompCompiler,
+  kernel: string,
+  arch: string,
+): (() => { key: string; program: string })[] {
+  return [DEFAULT_CAPABILITIES, []].flatMap((capabilities) => {
     const seccomp = resolveSeccomp(undefined, { capabilities, kernel, arch });
-    if (seccomp !== undefined) filters[filterKey(seccomp)] = compileFilter(compiler, seccomp).toBase64();
-  }
-  return filters;
+    if (seccomp === undefined) return [];
+    return [() => ({ key: filterKey(seccomp), program: compileFilter(compiler, seccomp).toBase64() })];
+  });
 }

@@ -10,7 +10,7 @@ import { linuxMount } from "../../ffi/linux/mount.ts";
 import type { RootfsStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
 import { hostDevices } from "./host_devices.ts";
-import { readHostFacts } from "./host_facts.ts";
+import { compileFilters, readHostFacts, readKernelRelease } from "./host_facts.ts";
 import { shareDirectory, unmountBelow } from "./mount_table.ts";
 import { RootfsOperations } from "./operations.ts";
 import { checkAbsolute } from "./paths.ts";
@@ -37,5 +37,6 @@ serve<RootfsStage>("rootfs", {
   mountVolume: (request) => ({ mounted: mountVolume(kernel, request) }),
   bindSubpath: (request) => ({ source: bindSubpath(kernel, request) }),
   hostFacts: () => readHostFacts(kernel),
+  seccompFilters: () => compileFilters(readKernelRelease(kernel)),
   diff: (request, { signal }) => operations.diff(request, signal),
 });
