@@ -63,12 +63,13 @@ Deno.test("streams.launch: an exec format error after the start is exit 126 with
 
 Deno.test("streams.kill: a signal ends the container with 128 + its number; SIGHUP alone is only a signal", async () => {
   await using t = await StreamsFixture.create();
-  const trapping = await t.launch("trap 'echo hup' HUP; trap 'exit 3' TERM; while :; do sleep 0.05; done");
+  const trapping = await t.launch("trap 'echo hup' HUP; trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done");
+  while ((await t.readLog(trapping.id)).lines === 0) await new Promise((r) => setTimeout(r, 10));
   await t.host.call("kill", { id: trapping.id, signal: "HUP", all: false });
   await new Promise((r) => setTimeout(r, 200));
   await t.host.call("kill", { id: trapping.id, signal: "SIGTERM", all: false });
   assert.equal((await t.exit(trapping.id)).exit.code, 3);
-  assert.equal((await t.readLog(trapping.id)).text, "hup\n");
+  assert.equal((await t.readLog(trapping.id)).text, "ready\nhup\n");
   const killed = await t.launch(["/bin/sleep", "100"]);
   await t.host.call("kill", { id: killed.id, signal: "9", all: true });
   assert.equal((await t.exit(killed.id)).exit.code, 137);

@@ -34,6 +34,7 @@ export class Attachment {
   #over = false;
   #ending = false;
   #gone = false;
+  #reason: "exited" | "detached" = "exited";
   #pumping = false;
   /** Chunks lost to the `drop` policy. */
   dropped = 0;
@@ -98,9 +99,10 @@ export class Attachment {
     if (this.#held === undefined) void this.#pump();
   }
 
-  /** No more output: settles `done` with "exited" once everything was sent. */
-  end(): void {
+  /** No more output: settles `done` with the reason once everything was sent. */
+  end(reason: "exited" | "detached" = "exited"): void {
     this.#ending = true;
+    this.#reason = reason;
     void this.#pump();
   }
 
@@ -137,7 +139,7 @@ export class Attachment {
       if (this.#ending && !this.#gone && this.#held === undefined) {
         this.#gone = true;
         this.#sender.end();
-        this.#done.resolve("exited");
+        this.#done.resolve(this.#reason);
       }
     } catch {
       // The receiver cancelled.

@@ -46,8 +46,8 @@ export function cgroupPids(dir: string): number[] {
 
 /** Watches one cgroup for kills by the out-of-memory killer. */
 export interface OomWatch {
-  /** Whether a kill has happened; also right after the cgroup is gone. */
-  seen(): boolean;
+  /** Whether a kill has happened, also right after the cgroup is gone; `code` is what the container ended with. */
+  seen(code: number): boolean;
   /** Ends the watch. */
   close(): void;
 }
@@ -68,18 +68,37 @@ export function watchOom(context: StreamsContext, dir: string | undefined, onOom
   }
 }
 
-/** v2: memory.events is modified whenever one of its counters changes. */
+/**
+ * v2: memory.events is modified whenever one of its counters changes. When the group went away before it could be read after a
+ * change, and the container was killed, memory is taken to be the reason.
+ */
 function watchEvents(context: StreamsContext, dir: string, onOom: () => void): OomWatch {
   const path = `${dir}/memory.events`;
   let seen = false;
+  let unread = false;
   const look = () => {
-    if (seen || (flatValue(tryReadText(path), "oom_kill") ?? 0) === 0) return;
+    const content = tryReadText(path);
+    if (content !== undefined) unread = false;
+    if (seen || (flatValue(content, "oom_kill") ?? 0) === 0) return;
     seen = true;
     onOom();
   };
-  const stop = context.watcher.watchFile(path, look);
+  const stop = context.watcher.watchFile(path, () => {
+    unread = true;
+    look();
+  });
   look();
-  return { seen: () => (look(), seen), close: stop };
+  return {
+    seen: (code) => {
+      look();
+      if (!seen && unread && code === 137) {
+        seen = true;
+        onOom();
+      }
+      return seen;
+    },
+    close: stop,
+  };
 }
 
 /**

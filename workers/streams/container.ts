@@ -445,7 +445,7 @@ export class Container {
     });
     this.#started.reject(error);
     this.#ended.reject(error);
-    this.output.close();
+    void this.output.finish();
   }
 
   #complete(code: number, error: string | undefined): void {
@@ -455,7 +455,7 @@ export class Container {
     this.input = undefined;
     const finishedAt = this.#finishedAt();
     void this.output.finish().catch((e: unknown) => this.#context.report(e, this.id)).then(() => {
-      const oomKilled = this.#oom?.seen() ?? false;
+      const oomKilled = this.#oom?.seen(code) ?? false;
       const failure = error === undefined ? this.#execFailure(code) : { code, error };
       this.#exit = { finishedAt, oomKilled, ...failure };
       this.#oom?.close();

@@ -40,6 +40,7 @@ export class Output {
   #diskFull = false;
   #droppedLines = 0;
   #closed = false;
+  #finished = false;
   #sawStdout = false;
   #stderrHead = "";
 
@@ -98,6 +99,7 @@ export class Output {
 
   /** The process has ended: reads what is left whatever the attachments' pace, ends lines and attachments, and closes. */
   async finish(): Promise<void> {
+    this.#finished = true;
     clearTimeout(this.#retry);
     for (const source of this.#sources) {
       for (let rounds = 0; rounds < 64 && this.#pump(source) > 0; rounds++);
@@ -125,7 +127,7 @@ export class Output {
       files.close(fd);
       stage?.close();
     }
-    for (const attachment of this.#attachments) attachment.end();
+    for (const attachment of this.#attachments) attachment.end(this.#finished ? "exited" : "detached");
     this.#sink?.intent.close();
     void this.#sink?.file.close().catch((e: unknown) => this.#context.report(e, this.#id));
   }

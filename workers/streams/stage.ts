@@ -321,7 +321,7 @@ export class Streams {
   /** Lets go of everything; monitors and containers go on. */
   async shutdown(): Promise<void> {
     this.#stopExecWatch();
-    for (const set of this.#early.values()) for (const a of set) a.end();
+    for (const set of this.#early.values()) for (const a of set) a.end("detached");
     for (const exec of this.#execs.values()) await exec.kill(9, true).catch(() => {});
     const logs = [...this.#containers.values()].map((c) => c.output.log?.close());
     for (const container of this.#containers.values()) container.close();
