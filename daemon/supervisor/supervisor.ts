@@ -10,6 +10,7 @@ import type { ContainerRecord } from "../persist/record.ts";
 import type { ExitStatus, StreamsStage } from "../../workers/protocol.ts";
 import { HealthWatch } from "../health/watch.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
+import { ownChanges } from "./changes.ts";
 import { Container, type Owner } from "./container.ts";
 import { checkName, newRecord } from "./create.ts";
 import type { SupervisorDeps } from "./deps.ts";
@@ -508,11 +509,9 @@ export class Supervisor implements ContainerService, Owner {
   /** Files changed against the image. */
   async changes(ref: string): Promise<{ kind: "A" | "C" | "D"; path: string }[]> {
     const { id, record } = this.find(ref);
-    return await this.#deps.stages.rootfs.call("diff", {
-      id,
-      baseDir: this.#deps.baseDir,
-      layers: record.image.layers,
-    });
+    const { baseDir } = this.#deps;
+    const all = await this.#deps.stages.rootfs.call("diff", { id, baseDir, layers: record.image.layers });
+    return ownChanges(all, record.mounts.map((m) => m.target));
   }
 }
 
