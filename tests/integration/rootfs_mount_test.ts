@@ -184,16 +184,22 @@ Deno.test("rootfs.unmount: removeDirs takes the container's directory away, also
   held.writeSync(new Uint8Array(1));
 });
 
-Deno.test("rootfs.listMounts: a removal that a crash cut off is finished", async () => {
+Deno.test("rootfs: a removal that a crash cut off is finished by the next process's first request", async () => {
   await using f = new RootfsFixture();
   const layers = [f.layer((fs) => Deno.writeTextFileSync(`${fs}/a`, "a"))];
-  await f.ops.mount(f.request("c1", layers));
-  await f.ops.mount(f.request("c2", layers));
-  Deno.renameSync(`${f.baseDir}/overlay/c1`, `${f.baseDir}/overlay/.trash-c1-1-0`);
-  const { targets } = await f.ops.listMounts({ baseDir: f.baseDir });
-  assert.deepEqual(targets, [`${f.baseDir}/overlay/c2/merged`]);
-  await f.ops.settle();
-  assert.deepEqual([...Deno.readDirSync(`${f.baseDir}/overlay`)].map((e) => e.name), ["c2"]);
+  for (const first of ["mount", "listMounts"]) {
+    await f.ops.mount(f.request("c1", layers));
+    await f.ops.mount(f.request("c2", layers));
+    Deno.renameSync(`${f.baseDir}/overlay/c1`, `${f.baseDir}/overlay/.trash-c1-1-0`);
+    const next = new RootfsOperations(f.kernel);
+    if (first === "mount") await next.mount(f.request("c2", layers));
+    else {assert.deepEqual(await next.listMounts({ baseDir: f.baseDir }), {
+        targets: [`${f.baseDir}/overlay/c2/merged`],
+      });}
+    await next.settle();
+    assert.deepEqual([...Deno.readDirSync(`${f.baseDir}/overlay`)].map((e) => e.name), ["c2"]);
+    assert.equal(f.mountCount, 1);
+  }
 });
 
 /** The kernel with an unmount that takes as long as a sync of a busy disk. */

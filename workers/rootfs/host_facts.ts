@@ -3,19 +3,13 @@
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, type FileKernel, FS_MAGIC, O, OwnedFd, readToEnd } from "../../ffi/file.ts";
 import { linuxSeccomp } from "../../ffi/linux/seccomp.ts";
+import { ALL_CAPABILITIES } from "../bundle/capabilities.ts";
 import { readyFilters } from "../bundle/seccomp_filter.ts";
 import type { HostFacts } from "../protocol.ts";
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
 /** Most bytes of one file below /proc or /sys. */
 const LIMIT = 256 * 1024;
-
-/** Names of the capabilities by number (linux/capability.h). */
-const CAPABILITY_NAMES =
-  ("CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE " +
-    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN " +
-    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE " +
-    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE").split(" ");
 
 /** ulimit names by the titles of /proc/<pid>/limits. */
 const LIMIT_TITLES: readonly [string, string][] = [
@@ -40,7 +34,7 @@ const LIMIT_TITLES: readonly [string, string][] = [
 /** Names of the bounding set in the text of /proc/<pid>/status (proc(5)). */
 export function parseBoundingSet(status: string): string[] {
   const mask = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
-  return CAPABILITY_NAMES.filter((_, bit) => (mask >> BigInt(bit)) & 1n).map((name) => `CAP_${name}`);
+  return ALL_CAPABILITIES.filter((_, bit) => (mask >> BigInt(bit)) & 1n);
 }
 
 /** Limits by ulimit name in the text of /proc/<pid>/limits; -1 unlimited. */

@@ -30,6 +30,7 @@ export class RootfsOperations {
   /** Removals that go on after their request was answered, by path. */
   readonly #removing = new Map<string, Promise<void>>();
   readonly #warn: (msg: string, fields: Record<string, unknown>) => void;
+  readonly #swept = new Set<string>();
   #trash = 0;
 
   /**
@@ -48,6 +49,7 @@ export class RootfsOperations {
   /** Mounts a container's root; see the protocol. */
   async mount(request: Ops["mount"]["request"]): Promise<Mounted> {
     const paths = overlayPaths(request.baseDir, request.id);
+    await this.#sweep(request.baseDir);
     await this.#detaching.get(paths.merged);
     if (!this.#isMounted(paths)) {
       this.#mounter.mount({
@@ -160,15 +162,22 @@ export class RootfsOperations {
     await Promise.all(this.#removing.values());
   }
 
-  /** Mount points below the base directory; also takes up removals that an earlier process left half done. */
+  /** Mount points below the base directory, without those of removals under way. */
   async listMounts({ baseDir }: Ops["listMounts"]["request"]): Promise<Ops["listMounts"]["result"]> {
     const base = checkAbsolute("baseDir", baseDir);
+    await this.#sweep(base);
+    return { targets: listMountsBelow(this.#kernel, base).filter((t) => !t.includes(`/${TRASH_PREFIX}`)) };
+  }
+
+  /** Takes up removals that an earlier process left half done; once for each base directory. */
+  async #sweep(base: string): Promise<void> {
+    if (this.#swept.has(base)) return;
+    this.#swept.add(base);
     for (const name of this.#leftTrash(`${base}/overlay`)) {
       const trash = `${base}/overlay/${name}`;
       await unmountBelow(this.#kernel, trash);
       this.#removeBehind(trash);
     }
-    return { targets: listMountsBelow(this.#kernel, base).filter((t) => !t.includes(`/${TRASH_PREFIX}`)) };
   }
 
   #leftTrash(dir: string): string[] {
