@@ -7,25 +7,25 @@ import { NyxError } from "../spec/errors.ts";
 import { parseRestart } from "../spec/parse/restart.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import type { ContainerRecord } from "../persist/record.ts";
-import type { ExitStatus, StreamsStage } from "../../workers/protocol.ts";
+import type { StreamsStage } from "../../workers/protocol.ts";
 import { HealthWatch } from "../health/watch.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
 import { ownChanges } from "./changes.ts";
 import { Container, type Owner } from "./container.ts";
-import { checkName, newRecord } from "./create.ts";
+import { newRecord } from "./create.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { runExec } from "./exec.ts";
 import { type Joined, networkMode, networkRequest } from "./launch.ts";
 import { LIVE } from "./machine.ts";
-import { randomId, randomName, resolveRef } from "./names.ts";
+import { randomId } from "./names.ts";
+import { ContainerRegistry } from "./registry.ts";
 import { detailsOf, passes, summaryOf } from "./view.ts";
+import { type WaitAnswer, type WaitCondition, waitFor } from "./wait.ts";
 
 /** Supervisor of one base directory. */
 export class Supervisor implements ContainerService, Owner {
   readonly #deps: SupervisorDeps;
-  readonly #containers = new Map<string, Container>();
-  /** Names in use, including those of containers that are being made. */
-  readonly #names = new Map<string, string>();
+  readonly #registry = new ContainerRegistry();
   readonly #health = new Map<string, HealthWatch>();
   /** Work that goes on after its request was answered. */
   readonly #background = new Set<Promise<unknown>>();
@@ -37,19 +37,18 @@ export class Supervisor implements ContainerService, Owner {
 
   /** All containers. */
   get all(): Container[] {
-    return [...this.#containers.values()];
+    return this.#registry.all;
   }
 
   /** Finds a container. */
   find(ref: string): Container {
-    return resolveRef(ref, this.#containers.values(), "container");
+    return this.#registry.find(ref);
   }
 
   /** Takes in a record that was read from disk. */
   admit(record: ContainerRecord): Container {
     const container = new Container(record, this.#deps, this);
-    this.#containers.set(record.id, container);
-    this.#names.set(record.name, record.id);
+    this.#registry.add(container);
     return container;
   }
 
@@ -68,7 +67,7 @@ export class Supervisor implements ContainerService, Owner {
       try {
         await this.stop(c.id, timeoutS === undefined ? {} : { timeoutS });
         await c.mailbox.run(async () => {
-          if (this.#containers.get(c.id) !== c) return;
+          if (!this.#registry.holds(c)) return;
           c.record.state.stoppedByUser = stoppedByUser;
           await c.save();
         });
@@ -132,14 +131,13 @@ export class Supervisor implements ContainerService, Owner {
 
   /** Forgets a container. */
   removed(container: Container): void {
-    this.#containers.delete(container.id);
-    if (this.#names.get(container.name) === container.id) this.#names.delete(container.name);
+    this.#registry.delete(container);
     container.notify();
   }
 
   /** Events of the streams worker. */
   onStreams(event: StreamsStage["event"]): void {
-    const container = this.#containers.get(event.id);
+    const container = this.#registry.get(event.id);
     if (container === undefined) return;
     if (event.kind === "exit") this.#keep(container.onExit(event.exit));
     else if (event.kind === "dropped") {
@@ -201,19 +199,7 @@ export class Supervisor implements ContainerService, Owner {
 
   async #create(config: ContainerConfig): Promise<Container> {
     const { deps, id } = { deps: this.#deps, id: randomId() };
-    const name = config.name ?? randomName((n) => this.#names.has(n));
-    checkName(name);
-    const holder = this.#names.get(name);
-    if (holder !== undefined) {
-      throw new NyxError(
-        "already_exists",
-        `Could not create container "${name}": the name is used by container ${
-          holder.slice(0, 12)
-        }; remove or rename that one`,
-        { context: { name, holder } },
-      );
-    }
-    this.#names.set(name, id);
+    const name = this.#registry.reserve(config.name, id);
     try {
       const resolved = this.#resolveJoins(config);
       if (config.init === true && deps.defaults.initPath === undefined) {
@@ -238,7 +224,7 @@ export class Supervisor implements ContainerService, Owner {
       container.emit("create");
       return container;
     } catch (e) {
-      if (this.#names.get(name) === id && !this.#containers.has(id)) this.#names.delete(name);
+      this.#registry.release(name, id);
       throw e;
     }
   }
@@ -389,17 +375,9 @@ export class Supervisor implements ContainerService, Owner {
   /** Gives another name. */
   async rename(ref: string, name: string): Promise<{ id: string; name: string }> {
     const container = this.find(ref);
-    checkName(name);
-    const holder = this.#names.get(name);
-    if (holder !== undefined) {
-      throw new NyxError(
-        "already_exists",
-        `Could not rename container "${container.name}" to "${name}": container ${holder.slice(0, 12)} has that name`,
-      );
-    }
     const old = container.name;
-    this.#names.set(name, container.id);
-    this.#names.delete(old);
+    this.#registry.reserve(name, container.id);
+    this.#registry.renamed(old);
     container.record.name = name;
     container.record.spec.name = name;
     await container.save();
@@ -430,44 +408,9 @@ export class Supervisor implements ContainerService, Owner {
   }
 
   /** Waits for a condition; resolves with the exit code it then has. */
-  async wait(
-    ref: string,
-    condition: "not-running" | "next-exit" | "removed" | "healthy",
-    signal: AbortSignal,
-  ): Promise<{ exitCode: number; error?: string }> {
+  wait(ref: string, condition: WaitCondition, signal: AbortSignal): Promise<WaitAnswer> {
     const container = this.find(ref);
-    const { state } = container.record;
-    const answer = (exit?: ExitStatus) => {
-      const error = exit?.error ?? state.error;
-      return { exitCode: exit?.code ?? state.exitCode ?? 0, ...(error === undefined ? {} : { error }) };
-    };
-    if (condition === "next-exit") {
-      const canceled = Promise.withResolvers<never>();
-      signal.addEventListener("abort", () => canceled.reject(canceledWait(container)), { once: true });
-      return answer(await Promise.race([container.exited, canceled.promise]));
-    }
-    while (true) {
-      const gone = this.#containers.get(container.id) !== container;
-      if (gone) return answer();
-      if (condition === "not-running" && !container.live && container.status !== "restarting") return answer();
-      if (condition === "healthy") {
-        if (state.health?.status === "healthy") return { exitCode: 0 };
-        if (container.record.spec.healthcheck === undefined) {
-          throw new NyxError(
-            "failed_precondition",
-            `Could not wait for container "${container.name}" to be healthy: it has no health check`,
-          );
-        }
-        if (!container.live && container.status !== "restarting") {
-          throw new NyxError(
-            "failed_precondition",
-            `Container "${container.name}" ended with code ${state.exitCode ?? 0} before it was healthy`,
-          );
-        }
-      }
-      if (signal.aborted) throw canceledWait(container);
-      await container.changed(signal);
-    }
+    return waitFor(container, condition, () => this.#registry.holds(container), signal);
   }
 
   // ------------------------------------------------------------------ looking inside
@@ -513,10 +456,6 @@ export class Supervisor implements ContainerService, Owner {
     const all = await this.#deps.stages.rootfs.call("diff", { id, baseDir, layers: record.image.layers });
     return ownChanges(all, record.mounts.map((m) => m.target));
   }
-}
-
-function canceledWait(container: Container): NyxError {
-  return new NyxError("canceled", `Waiting for container "${container.name}" was canceled`);
 }
 
 /** Pid of a running container. */
