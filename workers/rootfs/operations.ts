@@ -127,8 +127,9 @@ export class RootfsOperations {
     await unmountBelow(this.#kernel, mounts);
   }
 
-  /** Resolves when the mount is gone from the namespace. */
+  /** Resolves when the mount is gone from the namespace; false when there was none. */
   async #detach(merged: string): Promise<boolean> {
+    if (!looksMounted(this.#kernel, merged)) return false;
     const whole = unmountOverlay(this.#kernel, merged);
     let finished = false;
     const tracked = whole.finally(() => {
