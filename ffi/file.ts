@@ -24,7 +24,8 @@ export interface FileKernel {
   openat(dirFd: number, path: PathArg, flags: number, mode?: number): number;
   /**
    * Opens under resolution rules ({@linkcode RESOLVE}); the kernel refuses unknown flags, and `mode` without O_CREAT. RESOLVE_IN_ROOT takes `dirFd` as
-   * the root: absolute links and .. stay inside. EXDEV when RESOLVE_BENEATH would leave; EAGAIN when a rename raced.
+   * the root: absolute links and .. stay inside. EXDEV when RESOLVE_BENEATH would leave. Retried while a rename or mount
+   * elsewhere races with it (EAGAIN).
    */
   openat2(dirFd: number, path: PathArg, flags: number, resolve: number, mode?: number): number;
   /** Closes. Never retried: the descriptor is gone even when it throws. */

@@ -19,13 +19,16 @@ import {
   STATX_SIZE,
   subject,
 } from "./file_codec.ts";
-import { check, checkBig, openLibc } from "./libc.ts";
+import { check, checkBig, lastErrno, openLibc } from "./libc.ts";
 import { ATTRIBUTE_SYMBOLS, linuxXattr } from "./xattr.ts";
 
 /** openat2(2) has no libc wrapper; the number is the same on x86-64 and arm64. */
 const SYS_OPENAT2 = 437n;
 const OPEN_HOW_SIZE = 24n;
 const EIO = 5;
+const EAGAIN = 11;
+/** A scoped lookup fails with EAGAIN when any rename or mount on the machine raced with it; each try takes microseconds. */
+const OPENAT2_TRIES = 1000;
 const DIRENT_BUFFER = 32 * 1024;
 const MAX_LINK = 64 * 1024;
 const MAX_IO = 0x7fff_f000;
@@ -130,7 +133,11 @@ function nameCalls(c: FileSymbols) {
     },
     openat2: (d: number, p: PathArg, flags: number, resolve: number, mode = 0) => {
       encodeOpenHow(how, flags, mode, resolve);
-      const fd = c.syscall(SYS_OPENAT2, d, pathBytes(p), howBytes, OPEN_HOW_SIZE);
+      const path = pathBytes(p);
+      let fd = c.syscall(SYS_OPENAT2, d, path, howBytes, OPEN_HOW_SIZE);
+      for (let tries = 0; fd < 0 && lastErrno() === EAGAIN && tries < OPENAT2_TRIES; tries++) {
+        fd = c.syscall(SYS_OPENAT2, d, path, howBytes, OPEN_HOW_SIZE);
+      }
       return fd >= 0 ? fd : check(fd, "openat2", subject(d, p));
     },
     mkdirat: (d: number, p: PathArg, mode: number) =>

@@ -294,6 +294,12 @@ Deno.test("extract refuses: more entries than allowed; a disk that would get too
   await f.refuses(many, "resource_exhausted", /must stay free/, { limits: { minFreeBytes: 2 ** 60 } });
 });
 
+Deno.test("extract refuses: few names that ask for very many directories", async () => {
+  using f = new LayerFixture();
+  const deep = tar([0, 1, 2].map((i) => ({ path: `${i}/`.repeat(200) + "x", data: "" })));
+  await f.refuses(deep, "resource_exhausted", /more than 500 directories/, { limits: { maxEntries: 500 } });
+});
+
 Deno.test("extract refuses: wrong digest, wrong diffID, short and long blobs; nothing is committed", async () => {
   using f = new LayerFixture();
   const { extractLayer } = await import("../../workers/extract/extract.ts");

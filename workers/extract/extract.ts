@@ -120,7 +120,7 @@ class Pipeline implements Disposable {
     private readonly options: ExtractOptions,
   ) {
     this.#blobHash = hashFor(job.blob.digest);
-    this.#writer = new LayerWriter(k, temporary.rootFd, { maxBytes: job.limits.maxBytes });
+    this.#writer = new LayerWriter(k, temporary.rootFd, job.limits);
     this.#reader = new TarReader(this.#writer);
     this.#guard = new LimitGuard(k, temporary.rootFd, job.limits);
     this.#pacer = new Pacer(options.signal);
@@ -236,7 +236,9 @@ class Pipeline implements Disposable {
       : "internal";
     return refused(
       name,
-      code === "resource_exhausted" ? "the disk is full; free some space and retry" : e.message,
+      code === "resource_exhausted"
+        ? "the disk is full; free some space and retry"
+        : `${e.syscall} failed with ${e.code}`,
       code,
       e,
     );

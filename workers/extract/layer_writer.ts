@@ -31,6 +31,8 @@ interface PendingDirectory {
 export interface WriterLimits {
   /** Most bytes of file contents, holes included. */
   maxBytes: number;
+  /** Most directories made that the archive does not mention: a short name can ask for thousands. */
+  maxEntries: number;
 }
 
 /** One layer being written. Dispose it in any case. */
@@ -42,6 +44,7 @@ export class LayerWriter implements TarSink, Disposable {
   readonly #opaque = new Set<string>();
   #blocks = 0;
   #logicalBytes = 0;
+  #impliedDirectories = 0;
   #opaqueRoot = false;
   /** A directory or link was replaced: open parents may be others at the next member. */
   #stale = false;
@@ -219,6 +222,9 @@ export class LayerWriter implements TarSink, Disposable {
 
   /** A directory that the archive does not mention (or not yet). */
   #makeDirectory(parentFd: number, base: string, path: string): void {
+    if (++this.#impliedDirectories > this.limits.maxEntries) {
+      throw refused(path, `the layer needs more than ${this.limits.maxEntries} directories`, "resource_exhausted");
+    }
     const name = toPath(base);
     this.k.mkdirat(parentFd, name, 0o755);
     this.k.fchownat(parentFd, name, 0, 0, AT.SYMLINK_NOFOLLOW);
