@@ -66,10 +66,10 @@ export class HealthWatch {
     state.health = afterProbe(before, result, this.#check, uptimeMs);
     if (state.health.status === before.status) return;
     this.#container.emit("health_status", { health: state.health.status });
-    this.#container.notify();
+    // Who waits for health hears of it when it is durable.
     void this.#container.save().catch((error) =>
       this.#deps.log.error("A health change could not be saved", { id: this.#container.id, error })
-    );
+    ).finally(() => this.#container.notify());
     if (state.health.status === "unhealthy") this.#act(spec.onUnhealthy ?? "none");
   }
 
