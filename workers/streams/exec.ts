@@ -10,6 +10,7 @@ import { CRUN_ENV, lastCrunMessage, launchFailureCode } from "./crun.ts";
 import { InputPipe } from "./input.ts";
 import { removeFile } from "./monitor.ts";
 import { tryReadText } from "./proc.ts";
+import { Pacer, REST_MS } from "./pacer.ts";
 import { formatTimeNs, type StreamKind } from "./record.ts";
 import { processTree } from "./signals.ts";
 import { type ConsoleSocket, listenConsole } from "./terminal.ts";
@@ -40,7 +41,8 @@ export class Exec {
   readonly #running = Promise.withResolvers<number>();
   #child: Deno.ChildProcess | undefined;
   #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>> | undefined;
-  #terminal: { fd: number; token: number; input: InputPipe; ended: Promise<void>; pump: () => void } | undefined;
+  #terminal: { fd: number; token: number; input: InputPipe; done: boolean } | undefined;
+  readonly #pacer = new Pacer();
   #pid = 0;
   #heldStderr: Uint8Array[] | undefined = [];
   #heldBytes = 0;
@@ -230,7 +232,8 @@ export class Exec {
   resume(): void {
     this.#drained?.resolve();
     this.#drained = undefined;
-    if (this.#terminal !== undefined) this.#context.loop.modify(this.#terminal.token, EPOLL.IN);
+    if (this.#terminal === undefined || this.#terminal.done || this.#attachment?.congested === true) return;
+    this.#context.loop.modify(this.#terminal.token, EPOLL.IN);
   }
 
   async #readTerminal(socket: ConsoleSocket, child: Deno.ChildProcess): Promise<void> {
@@ -246,7 +249,7 @@ export class Exec {
     const end = Promise.withResolvers<void>();
     const pump = () => this.#pumpTerminal(end.resolve);
     const input = new InputPipe(files, loop, files.fcntl(fd, DUPFD_CLOEXEC, 3));
-    this.#terminal = { fd, token: loop.add(fd, EPOLL.IN, pump), input, ended: end.promise, pump };
+    this.#terminal = { fd, token: loop.add(fd, EPOLL.IN, pump), input, done: false };
     await child.status;
     let ended = false;
     void end.promise.then(() => ended = true);
@@ -263,12 +266,15 @@ export class Exec {
     try {
       const n = files.read(terminal.fd, buffer);
       this.#attachment?.push(1, buffer.subarray(0, n));
-      if (this.#attachment?.congested === true) loop.modify(terminal.token, 0);
+      const rest = this.#pacer.shouldRest(n);
+      if (rest || this.#attachment?.congested === true) loop.modify(terminal.token, 0);
+      if (rest) setTimeout(() => this.resume(), REST_MS);
       if (n > 0) return;
     } catch (e) {
       if (isErrno(e, "EAGAIN", "EINTR")) return;
       if (!isErrno(e, "EIO")) throw e;
     }
+    terminal.done = true;
     loop.modify(terminal.token, 0);
     onEnd();
   }

@@ -4,6 +4,7 @@ import { EPOLL } from "../../ffi/poll.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import type { Attachment } from "./attachment.ts";
 import type { LogFile, LogPolicy } from "./log_file.ts";
+import { Pacer, REST_MS } from "./pacer.ts";
 import { formatTimeNs, RecordEncoder, type StreamKind } from "./record.ts";
 import { type IntentFile, READ_SIZE, Stage } from "./staging.ts";
 import type { StreamsContext } from "./context.ts";
@@ -19,6 +20,7 @@ interface Source {
   stage: Stage | undefined;
   token: number;
   ended: boolean;
+  pacer: Pacer;
 }
 
 /** Where a container's log goes. */
@@ -72,8 +74,8 @@ export class Output {
   addSource(kind: StreamKind, fd: number, stagePath: string): void {
     const { files, process, scratch, loop } = this.#context;
     const stage = this.#sink === undefined ? undefined : new Stage(files, process, scratch, stagePath);
-    const source: Source = { kind, fd, stage, token: 0, ended: false };
-    source.token = loop.add(fd, this.#suspended ? 0 : EPOLL.IN, () => void this.#pump(source));
+    const source: Source = { kind, fd, stage, token: 0, ended: false, pacer: new Pacer() };
+    source.token = loop.add(fd, this.#suspended ? 0 : EPOLL.IN, () => this.#onReadable(source));
     this.#sources.push(source);
     if (stage !== undefined) this.#recover(source, stage);
   }
@@ -146,6 +148,15 @@ export class Output {
     if (available === 0 || this.#sink === undefined) return;
     const { bytes, known } = stage.fill(source.fd);
     this.#handle(source, stage, bytes, known);
+  }
+
+  #onReadable(source: Source): void {
+    const moved = this.#pump(source);
+    if (source.ended || !source.pacer.shouldRest(moved)) return;
+    this.#context.loop.modify(source.token, 0);
+    setTimeout(() => {
+      if (!this.#closed && !source.ended && !this.#suspended) this.#context.loop.modify(source.token, EPOLL.IN);
+    }, REST_MS);
   }
 
   /** Moves one portion on; returns how many bytes came. */
