@@ -283,6 +283,20 @@ Deno.test("rootfs worker: shared memory for --ipc shareable is mounted, kept, an
   assert.ok(!Deno.readTextFileSync("/proc/mounts").includes(f.baseDir));
 });
 
+Deno.test("rootfs worker: removing 20,000 files holds up no short request", async () => {
+  await using f = new VolumesFixture();
+  sh(`mkdir ${f.baseDir}/big && cd ${f.baseDir}/big && seq 20000 | xargs touch`);
+  let done = false;
+  const removal = f.rootfs.call("removeTree", { path: `${f.baseDir}/big` }).then(() => done = true);
+  let answered = 0;
+  while (!done) {
+    await f.rootfs.call("ensureMountpoint", { rootfs: f.root, target: "/data/x", kind: "dir" });
+    answered++;
+  }
+  await removal;
+  assert.ok(answered >= 10, `only ${answered} requests were answered meanwhile`);
+});
+
 Deno.test("readHostFacts: agrees with what the host's own tools say", async () => {
   await using f = new VolumesFixture();
   const facts = await readHostFacts(f.rootfs);
