@@ -118,42 +118,39 @@ function writeLauncher(path: string, text: string): void {
   }
 }
 
-/** Bundles the CLI into a fresh directory and swaps it in. @returns the entry module, or undefined when bundling failed */
+/**
+ * Bundles the CLI into one minified file, which starts faster than split chunks or the source (fewer files to open, and V8 caches its code),
+ * and swaps it in, so that a command under way goes on with the old one.
+ *
+ * @returns the bundle, or undefined when bundling failed
+ */
 async function bundleCli(
   deno: string,
   root: string,
   libDir: string,
   onStep: (text: string) => void,
 ): Promise<string | undefined> {
-  const fresh = `${libDir}/cli.${crypto.randomUUID().slice(0, 8)}`;
+  const target = `${libDir}/nyx.js`;
+  const partial = `${libDir}/nyx.${crypto.randomUUID().slice(0, 8)}.js`;
   Deno.mkdirSync(libDir, { recursive: true });
   const { success, stderr } = await new Deno.Command(deno, {
-    args: ["bundle", "--quiet", "--platform", "deno", "--code-splitting", "--outdir", fresh, `${root}/cli/main.ts`],
+    args: ["bundle", "--quiet", "--minify", "--platform", "deno", "--output", partial, `${root}/cli/main.ts`],
     cwd: root,
     stdout: "null",
     stderr: "piped",
   }).output();
-  try {
-    if (!success) {
-      const reason = new TextDecoder().decode(stderr).trim().split("\n").slice(-3).join(" ");
-      onStep(`Bundling failed, nyx runs from source: ${reason}`);
-      return undefined;
-    }
-    const target = `${libDir}/cli`;
-    try {
-      Deno.removeSync(target, { recursive: true });
-    } catch (e) {
-      if (!(e instanceof Deno.errors.NotFound)) throw e;
-    }
-    Deno.renameSync(fresh, target);
-    return `${target}/main.js`;
-  } finally {
-    try {
-      Deno.removeSync(fresh, { recursive: true });
-    } catch {
-      // It was swapped in, or never came to be.
-    }
+  if (success) {
+    Deno.renameSync(partial, target);
+    return target;
   }
+  const reason = new TextDecoder().decode(stderr).trim().split("\n").slice(-3).join(" ");
+  onStep(`Bundling failed, nyx runs from source: ${reason}`);
+  try {
+    Deno.removeSync(partial);
+  } catch {
+    // It never came to be.
+  }
+  return undefined;
 }
 
 /**

@@ -7,6 +7,7 @@ import { containerConfig, type FlagSources } from "./container_config.ts";
 import type { ContainerFlags } from "./container_flags.ts";
 import type { Context } from "./context.ts";
 import { pullProgress } from "./pull_progress.ts";
+import { escapeControlsInLines } from "./render/escape.ts";
 
 function readFile(path: string): Uint8Array {
   try {
@@ -121,7 +122,9 @@ export async function pullFor(
 
 /** Warnings of the daemon, one line each on standard error. */
 export function showWarnings(context: Context, warnings: readonly string[]): void {
-  for (const warning of warnings) context.err.text(`${context.paintErr.yellow("nyx: warning:")} ${warning}\n`);
+  for (const warning of warnings) {
+    context.err.text(`${context.paintErr.yellow("nyx: warning:")} ${escapeControlsInLines(warning)}\n`);
+  }
 }
 
 /** Port and protocol of `nyx port NAME 80/tcp`. */

@@ -342,7 +342,12 @@ Deno.test("install: the launcher of nyx runs, a foreign file is never written ov
     const [nyx = ""] = await install({ binDir: `${dir}/bin`, root, bundle: false });
     const { stdout } = await new Deno.Command(nyx, { args: ["--version"] }).output();
     assert.match(new TextDecoder().decode(stdout), /^nyx version \d/);
-    await install({ binDir: `${dir}/bin`, root, bundle: false });
+    const [bundled = ""] = await install({ binDir: `${dir}/bin`, root });
+    assert.equal(bundled, nyx);
+    assert.match(
+      new TextDecoder().decode((await new Deno.Command(nyx, { args: ["run", "--help"] }).output()).stdout),
+      /^Usage: {2}nyx run/,
+    );
     Deno.writeTextFileSync(nyx, "#!/bin/sh\necho mine\n");
     await assert.rejects(
       install({ binDir: `${dir}/bin`, root, bundle: false }),
