@@ -15,10 +15,10 @@ import {
   deleteRoute,
   newBridge,
   newVeth,
-  RtNetlink,
   setLink,
   setPort,
-} from "../../ffi/netlink/rtnetlink.ts";
+} from "../../ffi/netlink/requests.ts";
+import { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { openNft } from "../../ffi/nftables/libnftables.ts";
 import { NftError } from "../../ffi/nftables/nft.ts";

@@ -14,26 +14,35 @@ export interface Outcome {
   stderr: string;
 }
 
-/** Runs a program in the network namespace of a path and waits for it. */
-export function inNetns(path: string, argv: string[], input = ""): Outcome {
-  const child = new Deno.Command("nsenter", {
-    args: [
-      `--net=${path}`,
-      "--",
-      ...(input === "" ? argv : ["sh", "-c", `printf %s "$NYX_INPUT" | "$@"`, "sh", ...argv]),
-    ],
+function command(path: string, argv: string[], input: string): Deno.Command {
+  const fed = input === "" ? argv : ["sh", "-c", `printf %s "$NYX_INPUT" | "$@"`, "sh", ...argv];
+  return new Deno.Command("nsenter", {
+    args: [`--net=${path}`, "--", ...fed],
     env: { NYX_INPUT: input },
     stdin: "null",
-  }).outputSync();
+  });
+}
+
+function outcome({ code, stdout, stderr }: Deno.CommandOutput): Outcome {
   const decoder = new TextDecoder();
-  return { code: child.code, stdout: decoder.decode(child.stdout), stderr: decoder.decode(child.stderr) };
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Runs a program in the network namespace of a path and waits for it. */
+export function inNetns(path: string, argv: string[], input = ""): Outcome {
+  return outcome(command(path, argv, input).outputSync());
+}
+
+/** As {@linkcode inNetns}, beside others. */
+export async function inNetnsAsync(path: string, argv: string[], input = ""): Promise<Outcome> {
+  return outcome(await command(path, argv, input).output());
 }
 
 /** As {@linkcode inNetns}; a failure of the program is a failure of the test. */
 export function mustInNetns(path: string, argv: string[], input = ""): string {
-  const outcome = inNetns(path, argv, input);
-  if (outcome.code !== 0) throw new Error(`${argv.join(" ")} failed with ${outcome.code}: ${outcome.stderr}`);
-  return outcome.stdout;
+  const { code, stdout, stderr } = inNetns(path, argv, input);
+  if (code !== 0) throw new Error(`${argv.join(" ")} failed with ${code}: ${stderr}`);
+  return stdout;
 }
 
 function ip(...args: string[]): void {

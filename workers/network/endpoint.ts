@@ -9,12 +9,11 @@ import {
   addRoute,
   deleteLink,
   deleteNeighbour,
-  type Link,
   newVeth,
-  type RtNetlink,
   setLink,
   setPort,
-} from "../../ffi/netlink/rtnetlink.ts";
+} from "../../ffi/netlink/requests.ts";
+import type { Link, RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { NetlinkRequest } from "../../ffi/netlink/socket.ts";
 import type { NetworkEndpoint } from "../protocol.ts";
 import { gatewayText, macOf, type Network } from "./definition.ts";

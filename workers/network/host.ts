@@ -4,15 +4,9 @@ import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { cidrOverlaps, formatCidr, formatIp, formatMac } from "../../ffi/ip_address.ts";
 import type { NamespaceKernel } from "../../ffi/namespace.ts";
-import {
-  addAddress,
-  deleteAddress,
-  IFF_UP,
-  type Link,
-  newBridge,
-  type RtNetlink,
-  setLink,
-} from "../../ffi/netlink/rtnetlink.ts";
+import { addAddress, deleteAddress, newBridge, setLink } from "../../ffi/netlink/requests.ts";
+import type { Link, RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
+import { IFF_UP } from "../../ffi/netlink/rtnetlink_constants.ts";
 import { macOf, type Network, subnets } from "./definition.ts";
 
 /** What a bridge's alias begins with; the base directory of its daemon follows. */

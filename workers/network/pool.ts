@@ -5,7 +5,8 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import type { NamespaceKernel } from "../../ffi/namespace.ts";
-import { RtNetlink, setLink } from "../../ffi/netlink/rtnetlink.ts";
+import { setLink } from "../../ffi/netlink/requests.ts";
+import { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { SocketKernel } from "../../ffi/socket.ts";
 
 const LOOPBACK_INDEX = 1;

@@ -11,7 +11,8 @@ import {
   RTNLGRP_IPV6_IFADDR,
   RTNLGRP_LINK,
 } from "../../ffi/netlink/monitor.ts";
-import { IFF_UP, setLink, setPort } from "../../ffi/netlink/rtnetlink.ts";
+import { setLink, setPort } from "../../ffi/netlink/requests.ts";
+import { IFF_UP, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK } from "../../ffi/netlink/rtnetlink_constants.ts";
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from "../../ffi/netlink/socket.ts";
 import type { Nft } from "../../ffi/nftables/nft.ts";
 import { formatIp } from "../../ffi/ip_address.ts";
@@ -26,9 +27,6 @@ const NFNL_SUBSYS_NFTABLES = 10;
 const DELETIONS = new Set([2, 5, 8, 11, 14]);
 const NFTA_TABLE = 1;
 const NFGENMSG = 4;
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_DELADDR = 21;
 
 /** Watches one session until it is disposed. */
 export class Watch implements Disposable {
