@@ -2,29 +2,15 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { layerDiffPath } from "../../daemon/spec/layer_store.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
+import { ISAL_PATHS } from "../../ffi/isal.ts";
+import { LIBC_PATHS } from "../../ffi/linux/libc.ts";
+import { ZSTD_PATHS } from "../../ffi/zstd.ts";
 import { ByteSender } from "../../workers/channel.ts";
 import { WorkerHost } from "../../workers/host.ts";
+import { EXTRACT_LIBRARIES, startExtractWorker } from "../../workers/extract/permissions.ts";
 import type { ExtractStage } from "../../workers/protocol.ts";
 import { sha256, WIDE_LIMITS } from "../support/layer_fixture.ts";
 import { tar, type TarEntry } from "../support/tar_writer.ts";
-
-/** All that the extract worker needs; everything else is refused to it. */
-const TRIPLE = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
-const PERMISSIONS: Deno.PermissionOptions = {
-  ffi: [
-    `/lib/${TRIPLE}/libc.so.6`,
-    `/usr/lib/${TRIPLE}/libisal.so.2.0.30`,
-    `/usr/lib/${TRIPLE}/libisal.so.2.0.31`,
-    `/usr/lib/${TRIPLE}/libzstd.so.1`,
-  ],
-  read: false,
-  write: false,
-  net: false,
-  run: false,
-  env: false,
-  sys: false,
-  import: false,
-};
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -39,11 +25,7 @@ async function withWorker(run: (f: Fixture) => Promise<void>): Promise<void> {
   const log: string[] = [];
   const host = new WorkerHost<ExtractStage>({
     name: "extract",
-    start: () =>
-      new Worker(new URL("../../workers/extract/main.ts", import.meta.url), {
-        type: "module",
-        deno: { permissions: PERMISSIONS },
-      }),
+    start: startExtractWorker,
     onLog: (level, msg) => log.push(`${level} ${msg}`),
   });
   try {
@@ -87,6 +69,11 @@ async function feed(
   if (upTo === blob.byteLength) sender.end();
   return sender;
 }
+
+Deno.test("EXTRACT_LIBRARIES: every path that the libraries' modules try on this machine", () => {
+  const tried = [...LIBC_PATHS, ...ISAL_PATHS, ...ZSTD_PATHS];
+  assert.deepEqual([...EXTRACT_LIBRARIES].sort(), tried.sort());
+});
 
 Deno.test("extract worker: under its narrow permissions, many layers at once over ports and files, each with progress", async () => {
   await withWorker(async ({ layersDir, host }) => {
