@@ -52,6 +52,8 @@ export interface VolumeSource {
   ): Promise<{ mounts: RecordedMount[]; resolved: ResolvedMount[] }>;
   /** Removes anonymous volumes of a container that is gone. */
   removeAnonymous(names: string[]): Promise<void>;
+  /** Takes off what drivers mounted for volumes that no running container uses. */
+  unmountIdle(): Promise<string[]>;
 }
 
 /** The stage workers that a container's life uses. */

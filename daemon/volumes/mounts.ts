@@ -34,13 +34,17 @@ export function cleanTarget(target: string): string {
   return `/${parts.join("/")}`;
 }
 
-/** Options of a bind mount. A read-only one is so for what is mounted below it, too. */
-export function bindOptions(spec: Pick<BindSpec, "readOnly" | "bind">): string[] {
+/**
+ * Options of a bind mount. A read-only directory is so for what is mounted below it, too.
+ *
+ * @param kind what the source is; a file has nothing below it, and crun refuses `rro` for one
+ */
+export function bindOptions(spec: Pick<BindSpec, "readOnly" | "bind">, kind: "dir" | "file"): string[] {
   const propagation = spec.bind?.propagation ?? "rprivate";
   if (!PROPAGATIONS.has(propagation)) {
     throw invalid("bind propagation", propagation, `use one of ${[...PROPAGATIONS].join(", ")}`);
   }
-  const recursive = spec.bind?.nonRecursive !== true;
+  const recursive = kind === "dir" && spec.bind?.nonRecursive !== true;
   const access = spec.readOnly !== true ? ["rw"] : recursive ? ["ro", "rro"] : ["ro"];
   return [recursive ? "rbind" : "bind", propagation, ...access];
 }

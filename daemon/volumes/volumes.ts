@@ -177,10 +177,10 @@ export class Volumes implements VolumeService {
     const target = cleanTarget(spec.target);
     switch (spec.type) {
       case "bind": {
-        const options = bindOptions(spec);
         const { source } = spec;
-        await this.#options.rootfs.call("bindSource", { source, create: spec.bind?.createSource === true });
-        return pair("bind", source, target, options, { anonymous: false });
+        const create = spec.bind?.createSource === true;
+        const { kind } = await this.#options.rootfs.call("bindSource", { source, create });
+        return pair("bind", source, target, bindOptions(spec, kind), { anonymous: false });
       }
       case "tmpfs":
         return pair("tmpfs", "tmpfs", target, tmpfsOptions(spec), { anonymous: false });
@@ -210,7 +210,7 @@ export class Volumes implements VolumeService {
         volumeDir,
         subpath,
       })).source;
-      const options = bindOptions(spec.readOnly === true ? { readOnly: true } : {});
+      const options = bindOptions(spec.readOnly === true ? { readOnly: true } : {}, "dir");
       return pair("volume", source, spec.target, options, { name, anonymous });
     });
   }
