@@ -91,6 +91,19 @@ export async function credentialsFor(ref: string): Promise<RegistryCredentials |
   return await lookupCredentials(registry);
 }
 
+/** Whether there is a config file that could hold logins: without one, nothing more of them needs to be loaded. */
+export function mayHaveLogins(context: Context): boolean {
+  const home = context.env("HOME") ?? "";
+  const dir = context.env("DOCKER_CONFIG") || (home === "" ? undefined : `${home}/.docker`);
+  if (dir === undefined) return false;
+  try {
+    return Deno.statSync(`${dir}/config.json`).isFile;
+  } catch (e) {
+    // One that cannot be read is told of when it is needed.
+    return !(e instanceof Deno.errors.NotFound);
+  }
+}
+
 /** Whether the daemon has an image. */
 export async function imageIsPresent(context: Context, ref: string): Promise<boolean> {
   try {

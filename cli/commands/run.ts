@@ -8,7 +8,14 @@ import { parsePullPolicy } from "../container_config.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../failure.ts";
 import { pullProgress } from "../pull_progress.ts";
-import { credentialsFor, imageIsPresent, prepareCidfile, requestedContainer, showWarnings } from "../run_request.ts";
+import {
+  credentialsFor,
+  imageIsPresent,
+  mayHaveLogins,
+  prepareCidfile,
+  requestedContainer,
+  showWarnings,
+} from "../run_request.ts";
 import { requireTerminal, runSession } from "../session.ts";
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../terminal/detach_keys.ts";
 import { terminalSize } from "../terminal/output.ts";
@@ -26,10 +33,11 @@ type Flags = FlagValues<typeof FLAGS>;
 async function runOptions(context: Context, flags: Flags, image: string): Promise<RunOptions> {
   const pull = parsePullPolicy(flags.pull);
   const options: RunOptions = { pull };
-  if (pull === "never") return options;
+  if (pull === "never" || !mayHaveLogins(context)) return options;
+  // No registry is asked for an image that is there: no helper runs, and a broken config file is no obstacle.
+  if (pull === "missing" && await imageIsPresent(context, image)) return options;
   const credentials = await credentialsFor(image);
-  // Someone who has no login, or whose image is there, pays nothing for the question.
-  if (credentials === undefined || (pull === "missing" && await imageIsPresent(context, image))) return options;
+  if (credentials === undefined) return options;
   if (credentials.username !== undefined) options.registry_username = credentials.username;
   if (credentials.password !== undefined) options.registry_password = credentials.password;
   if (credentials.identityToken !== undefined) options.registry_identity_token = credentials.identityToken;

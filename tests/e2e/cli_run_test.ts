@@ -263,6 +263,34 @@ Deno.test("nyx run: wrong options exit with 125 and ask nothing of the daemon", 
   assert.deepEqual(daemon.requests, []);
 });
 
+Deno.test("nyx run: logins are looked up only for a registry that will be asked, and sent with the request", async () => {
+  let present = true;
+  const seen: Record<string, unknown>[] = [];
+  await using daemon = fakeDaemon({
+    "GET /v1/images/inspect": () => present ? Response.json({}) : refusal({ code: "not_found", message: "No image" }),
+    "POST /v1/containers/run": (request) =>
+      framed(request, (stream) => {
+        seen.push(stream.request);
+        stream.event({ event: "exit", exitCode: 0, oomKilled: false });
+        return Promise.resolve();
+      }),
+  });
+  const ref = "registry.example:5000/img";
+  Deno.writeTextFileSync(`${daemon.dir}/config.json`, "broken");
+  assert.deepEqual(await cli(daemon, ["run", ref]), { code: 0, stdout: "", stderr: "" });
+  present = false;
+  const broken = await cli(daemon, ["run", ref]);
+  assert.equal(broken.code, 125);
+  assert.match(broken.stderr, /Could not read the logins/);
+  Deno.writeTextFileSync(
+    `${daemon.dir}/config.json`,
+    JSON.stringify({ auths: { "registry.example:5000": { auth: btoa("me:secret") } } }),
+  );
+  await cli(daemon, ["run", ref]);
+  await cli(daemon, ["run", "other.example/img"]);
+  assert.deepEqual(seen.map((request) => request.registry_password), [undefined, "secret", undefined]);
+});
+
 Deno.test("nyx run -it: without a terminal it refuses in Docker's words", async () => {
   await using daemon = fakeDaemon({});
   const { code, stderr } = await cli(daemon, ["run", "-it", "img"], { input: "" });
