@@ -110,7 +110,7 @@ Deno.test("nyx pull: killed with kill -9 in the middle, the next one resumes and
     "-v",
     "/bin/busybox:/busybox:ro",
     "--entrypoint",
-    "/bb",
+    "/busybox",
     ref,
     "wc",
     "-c",
