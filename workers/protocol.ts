@@ -225,7 +225,7 @@ export type RootfsStage = {
      */
     bindSubpath: {
       request: { id: string; baseDir: string; index: number; volumeDir: string; subpath: string };
-      result: { source: string };
+      result: { source: string; kind: "dir" | "file" };
       progress: never;
     };
     /** What the host offers. Asked of this stage because Deno lets only FFI read /proc and /sys without full permissions. */

@@ -203,14 +203,16 @@ export class Volumes implements VolumeService {
         await this.#options.rootfs.call("populateVolume", { rootfs, target: spec.target, volumeDir });
       }
       const subpath = spec.subpath ?? "";
-      const source = subpath === "" ? volumeDir : (await this.#options.rootfs.call("bindSubpath", {
-        id: containerId,
-        baseDir: this.#options.baseDir,
-        index,
-        volumeDir,
-        subpath,
-      })).source;
-      const options = bindOptions(spec.readOnly === true ? { readOnly: true } : {}, "dir");
+      const { source, kind } = subpath === ""
+        ? { source: volumeDir, kind: "dir" as const }
+        : await this.#options.rootfs.call("bindSubpath", {
+          id: containerId,
+          baseDir: this.#options.baseDir,
+          index,
+          volumeDir,
+          subpath,
+        });
+      const options = bindOptions(spec.readOnly === true ? { readOnly: true } : {}, kind);
       return pair("volume", source, spec.target, options, { name, anonymous });
     });
   }

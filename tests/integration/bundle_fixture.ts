@@ -129,15 +129,25 @@ export class BundleFixture implements Disposable {
   }
 }
 
-/** Removes the parent cgroup that crun leaves behind. */
+/** Removes cgroups of this process's containers that crun left (on a busy machine its rmdir comes too early), and their parent. */
 function removeCgroups(): void {
-  for (const { name } of Deno.readDirSync("/sys/fs/cgroup")) {
-    for (const dir of [`/sys/fs/cgroup/${name}/nyx-test`, "/sys/fs/cgroup/nyx-test"]) {
+  const parents = [...Deno.readDirSync("/sys/fs/cgroup")].map(({ name }) => `/sys/fs/cgroup/${name}/nyx-test`);
+  for (const parent of [...parents, "/sys/fs/cgroup/nyx-test"]) {
+    const left = readNames(parent).filter((name) => name.startsWith(`nyxt${Deno.pid}-`)).map((n) => `${parent}/${n}`);
+    for (const dir of [...left, parent]) {
       try {
         Deno.removeSync(dir);
       } catch {
-        // Not a hierarchy, or in use by a test beside this one.
+        // In use by a test beside this one, which removes it after itself.
       }
     }
+  }
+}
+
+function readNames(dir: string): string[] {
+  try {
+    return [...Deno.readDirSync(dir)].map((e) => e.name);
+  } catch {
+    return [];
   }
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { linuxFile } from "../../ffi/linux/file.ts";
+import { bindOptions } from "../../daemon/volumes/mounts.ts";
 import { hostDevices } from "../../workers/rootfs/host_devices.ts";
 import { BundleFixture, type RunOutcome } from "./bundle_fixture.ts";
 
@@ -205,6 +206,17 @@ Deno.test("bundle: a read-only bind is read-only below too", async () => {
   } finally {
     mount("umount", `${f.dir}/src/sub`);
   }
+});
+
+Deno.test("bundle: a read-only bind of one file works and is read-only", async () => {
+  using f = new BundleFixture();
+  Deno.writeTextFileSync(`${f.dir}/file`, "content");
+  const options = bindOptions({ readOnly: true }, "file");
+  const mounts = [{ type: "bind" as const, source: `${f.dir}/file`, target: "/etc/file", options }];
+  assert.equal(
+    ok(await f.script("cat /etc/file; echo x 2>/dev/null >/etc/file && echo BREACH; true", {}, { mounts })),
+    "content",
+  );
 });
 
 Deno.test("bundle: a device is there with its own permissions, and no other", async () => {

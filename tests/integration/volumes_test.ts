@@ -146,8 +146,13 @@ Deno.test("Volumes.resolve: bind sources must exist, unless they are to be made"
   const { resolved } = await f.resolve(
     { type: "bind", source, target: "/a", readOnly: true, bind: { propagation: "rslave", nonRecursive: true } },
     { type: "bind", source: "/dev/null", target: "/n" },
+    { type: "bind", source: "/etc/passwd", target: "/p", readOnly: true },
   );
-  assert.deepEqual(resolved.map((r) => r.options), [["bind", "rslave", "ro"], ["rbind", "rprivate", "rw"]]);
+  assert.deepEqual(resolved.map((r) => r.options), [
+    ["bind", "rslave", "ro"],
+    ["bind", "rprivate", "rw"],
+    ["bind", "rprivate", "ro"],
+  ]);
   await assert.rejects(
     f.resolve({ type: "bind", source, target: "/a", bind: { propagation: "odd" as "shared" } }),
     /propagation/,
@@ -234,6 +239,9 @@ Deno.test("Volumes.resolve: a subpath is bound out of reach of whoever else has 
   for (const bad of ["out", "../shared", "alias/moved", "/etc", "in/deep", "a\0"]) {
     await assert.rejects(f.resolve(subpath(bad)), code("invalid_argument"), bad);
   }
+  const file = await f.resolve({ ...subpath("moved/f"), readOnly: true });
+  assert.deepEqual(file.resolved[0]?.options, ["bind", "rprivate", "ro"]);
+  assert.equal(Deno.readTextFileSync(file.resolved[0]?.source ?? ""), "mine\n");
   await assert.rejects(f.resolve(subpath("none")), code("not_found"));
   await f.rootfs.call("unmount", { id: ID, baseDir: f.baseDir, removeDirs: true });
   assert.ok(!Deno.readTextFileSync("/proc/mounts").includes(source));

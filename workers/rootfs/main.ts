@@ -35,7 +35,7 @@ serve<RootfsStage>("rootfs", {
   hostDevices: ({ devices, all }) => ({ devices: hostDevices(kernel, devices, all) }),
   bindSource: ({ source, create }) => bindSource(kernel, source, create),
   mountVolume: (request) => ({ mounted: mountVolume(kernel, request) }),
-  bindSubpath: (request) => ({ source: bindSubpath(kernel, request) }),
+  bindSubpath: (request) => bindSubpath(kernel, request),
   hostFacts: () => readHostFacts(kernel),
   seccompFilters: () => compileFilters(readKernelRelease(kernel)),
   diff: (request, { signal }) => operations.diff(request, signal),

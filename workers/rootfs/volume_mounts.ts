@@ -3,7 +3,7 @@
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT, AT_FDCWD, type FileKernel, type FileStat, O, OwnedFd, RESOLVE, S } from "../../ffi/file.ts";
-import { type MountKernel, MOVE_MOUNT, MS, OPEN_TREE } from "../../ffi/mount.ts";
+import { type MountKernel, MOVE_MOUNT, MS, OPEN_TREE, UMOUNT } from "../../ffi/mount.ts";
 import { mountAt } from "./mount_table.ts";
 import { checkAbsolute, overlayPaths } from "./paths.ts";
 
@@ -112,13 +112,13 @@ export function mountVolume(
  * Binds a path inside a volume to overlay/<id>/mounts/<index>. The path is opened beneath the volume without following any link,
  * and the bind is made from that descriptor: what another container does to the volume afterwards changes nothing.
  *
- * @returns where it is bound
+ * @returns where it is bound, and what it is
  * @throws NyxError invalid_argument for a subpath that leaves the volume or holds a link; not_found for a missing one
  */
 export function bindSubpath(
   kernel: FileKernel & MountKernel,
   request: { id: string; baseDir: string; index: number; volumeDir: string; subpath: string },
-): string {
+): { source: string; kind: "dir" | "file" } {
   const { dir } = overlayPaths(request.baseDir, request.id);
   const volumeDir = checkAbsolute("volumeDir", request.volumeDir);
   if (!Number.isInteger(request.index) || request.index < 0) throw invalid("index", request.index, "use a count");
@@ -126,14 +126,14 @@ export function bindSubpath(
   using found = openBeneath(kernel, volume.fd, request.subpath);
   const isDir = (kernel.fstat(found.fd).mode & S.IFMT) === S.IFDIR;
   const point = `${dir}/${CONTAINER_MOUNTS}/${request.index}`;
+  if (mountAt(kernel, point) !== undefined) kernel.umount2(point, UMOUNT.DETACH | UMOUNT.NOFOLLOW);
   makePoint(kernel, dir, point, isDir);
-  if (mountAt(kernel, point) !== undefined) kernel.umount2(point, 2 | 8);
   using tree = new OwnedFd(
     kernel,
     kernel.openTree(found.fd, "", OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.EMPTY_PATH | OPEN_TREE.RECURSIVE),
   );
   kernel.moveMount(tree.fd, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH);
-  return point;
+  return { source: point, kind: isDir ? "dir" : "file" };
 }
 
 /**
@@ -182,10 +182,9 @@ function openBeneath(kernel: FileKernel, volumeFd: number, subpath: string): Own
 function makePoint(kernel: FileKernel, dir: string, point: string, isDir: boolean): void {
   Deno.mkdirSync(`${dir}/${CONTAINER_MOUNTS}`, { recursive: true, mode: 0o700 });
   const there = tryStat(kernel, point);
-  const wrong = there !== undefined && ((there.mode & S.IFMT) === S.IFDIR) !== isDir;
-  if (wrong && mountAt(kernel, point) === undefined) {
-    kernel.unlinkat(AT_FDCWD, point, (there.mode & S.IFMT) === S.IFDIR ? AT.REMOVEDIR : 0);
-  } else if (there !== undefined) return;
+  const isThere = there !== undefined && (there.mode & S.IFMT) === S.IFDIR;
+  if (there !== undefined && isThere === isDir) return;
+  if (there !== undefined) kernel.unlinkat(AT_FDCWD, point, isThere ? AT.REMOVEDIR : 0);
   if (isDir) kernel.mkdirat(AT_FDCWD, point, 0o700);
   else kernel.close(kernel.openat(AT_FDCWD, point, O.WRONLY | O.CREAT | O.CLOEXEC, 0o600));
 }
