@@ -9,14 +9,14 @@ import type { ExitStatus } from "../protocol.ts";
 import { cgroupDir, type OomWatch, watchOom } from "./cgroup.ts";
 import type { StreamsContext } from "./context.ts";
 import { lastCrunMessage, launchFailureCode } from "./crun.ts";
-import { InputPipe } from "./input.ts";
-import { LogFile, logPath, type LogPolicy, resolvePolicy } from "./log_file.ts";
-import { createMonitorDir, monitorScript, type MonitorShape, parseExitFile } from "./monitor.ts";
-import { tryReadText } from "./proc.ts";
-import { type LogSink, Output } from "./output.ts";
-import { formatTimeNs } from "./record.ts";
+import { monitorDir } from "./directories.ts";
+import type { InputPipe } from "./input.ts";
+import { type LogPolicy, resolvePolicy } from "./log_file.ts";
+import { MonitorFiles, openSink } from "./monitor_files.ts";
+import { createMonitorDir, monitorScript, type MonitorShape } from "./monitor.ts";
+import { Output } from "./output.ts";
 import { processTree } from "./signals.ts";
-import { IntentFile, settleIntent } from "./staging.ts";
+import { connectPipes, connectTerminal } from "./stdio.ts";
 import { spawnSession } from "./spawn.ts";
 import { type ConsoleSocket, holdTerminal, listenConsole, reclaimTerminal, writeLine } from "./terminal.ts";
 
@@ -42,11 +42,6 @@ const UNKNOWN_EXIT_CODE = 255;
 /** How long a monitor that an earlier nyxd had just started may take to get crun going. */
 const LAUNCH_GRACE_MS = 10_000;
 
-/** Directory of a container's monitor. */
-export function monitorDir(baseDir: string, id: string): string {
-  return `${baseDir}/run/monitor/${id}`;
-}
-
 /** A container whose monitor this worker looks after. */
 export class Container {
   readonly id: string;
@@ -60,6 +55,7 @@ export class Container {
   readonly #context: StreamsContext;
   readonly #spec: ContainerSpec;
   readonly #shape: MonitorShape;
+  readonly #files: MonitorFiles;
   readonly #started = Promise.withResolvers<RunningInfo>();
   readonly #ended = Promise.withResolvers<ExitStatus>();
   #console: ConsoleSocket | undefined;
@@ -81,10 +77,16 @@ export class Container {
     this.dir = monitorDir(context.baseDir, spec.id);
     this.policy = resolvePolicy(spec.log, context.logDefaults);
     this.#shape = { tty: spec.tty, stdin: spec.stdin, staged: this.policy.driver !== "none" };
+    this.#files = new MonitorFiles(context, this.id, this.dir);
     this.#started.promise.catch(() => {});
     this.#ended.promise.catch(() => {});
     if (fresh) createMonitorDir(context.files, this.dir, this.#shape);
-    this.output = new Output(context, this.id, this.policy, this.#openSink());
+    this.output = new Output(
+      context,
+      this.id,
+      this.policy,
+      this.#shape.staged ? openSink(context, this.id, this.dir, this.policy) : undefined,
+    );
   }
 
   /** Running, or what became of it. */
@@ -197,22 +199,6 @@ export class Container {
     this.#ended.reject(stopped);
   }
 
-  #openSink(): LogSink | undefined {
-    if (!this.#shape.staged) return undefined;
-    const { files, process, scratch, baseDir } = this.#context;
-    const intent = new IntentFile(files, `${this.dir}/intent`);
-    try {
-      const undoTo = settleIntent(files, process, scratch, this.dir, intent);
-      const report = (e: unknown) => this.#context.report(e, this.id);
-      const file = new LogFile(files, logPath(baseDir, this.id), this.policy, report, undoTo);
-      intent.clear();
-      return { file, intent };
-    } catch (e) {
-      intent.close();
-      throw e;
-    }
-  }
-
   #spawn(): void {
     const { crun } = this.#context;
     const { id, bundleDir, tty } = this.#spec;
@@ -240,14 +226,14 @@ export class Container {
   async #resume(): Promise<boolean> {
     this.#watch();
     const alive = this.#openAck();
-    const hasPid = this.#readPid() !== undefined;
-    const hasExit = this.#readExit() !== undefined;
+    const hasPid = this.#files.pid() !== undefined;
+    const hasExit = this.#files.exitCode() !== undefined;
     if (hasExit && !hasPid) {
       this.#onExit();
       return true;
     }
     if (hasPid) {
-      const running = alive || this.#initAlive();
+      const running = alive || this.#files.initAlive();
       if (!running && !hasExit) return false;
       await this.#begin();
       if (hasExit) this.#onExit();
@@ -269,30 +255,6 @@ export class Container {
     return true;
   }
 
-  #readPid(): number | undefined {
-    const pid = Number(tryReadText(`${this.dir}/pid`)?.trim() || "NaN");
-    return Number.isInteger(pid) && pid > 0 ? pid : undefined;
-  }
-
-  #readExit(): number | undefined {
-    return parseExitFile(tryReadText(`${this.dir}/exit`) ?? "");
-  }
-
-  /** Whether crun still knows the container and its init process is the one that crun started. */
-  #initAlive(): boolean {
-    const pid = this.#readPid();
-    if (pid === undefined || !this.#context.crun.knows(this.id)) return false;
-    try {
-      const status = JSON.parse(tryReadText(`${this.#context.crun.root}/${this.id}/status`) ?? "{}");
-      const startTime = Number((status as Record<string, unknown>)["process-start-time"]);
-      const stat = tryReadText(`/proc/${pid}/stat`);
-      const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return fields !== undefined && fields[0] !== "Z" && (Number.isNaN(startTime) || Number(fields[19]) === startTime);
-    } catch {
-      return false;
-    }
-  }
-
   #onPid(): void {
     if (this.#info !== undefined || this.#starting) return;
     this.#starting = true;
@@ -301,59 +263,43 @@ export class Container {
 
   /** The process exists: opens everything that belongs to it. */
   async #begin(): Promise<void> {
-    const pid = this.#readPid();
+    const pid = this.#files.pid();
     if (pid === undefined || this.#info !== undefined) return;
     this.#starting = true;
-    const { files, process } = this.#context;
     try {
-      this.#pidFd = process.pidfdOpen(pid);
+      this.#pidFd = this.#context.process.pidfdOpen(pid);
     } catch (e) {
       if (!isErrno(e, "ESRCH")) throw e;
     }
     if (this.#ackFd < 0) this.#openAck();
     if (this.#shape.tty) await this.#openTerminal();
-    else this.#openFifos();
+    else this.input = connectPipes(this.#context, this.dir, this.#shape, this.output);
     if (this.#closed) return;
     const dir = cgroupDir(pid, this.#context.cgroup);
     this.#oom = watchOom(this.#context, dir, () => this.#context.event({ kind: "oom", id: this.id }));
-    const startedAt = formatTimeNs(mtimeNs(files.statx(AT_FDCWD, `${this.dir}/pid`, 0).mtime));
-    this.#info = { pid, startedAt, ...(dir === undefined ? {} : { cgroup: dir }) };
+    this.#info = { pid, startedAt: this.#files.startedAt(), ...(dir === undefined ? {} : { cgroup: dir }) };
     this.#started.resolve(this.#info);
-    if (this.#readExit() !== undefined) this.#onExit();
-  }
-
-  #openFifos(): void {
-    const { files, loop } = this.#context;
-    const open = (name: string, flags: number) =>
-      files.openat(AT_FDCWD, `${this.dir}/${name}`, flags | O.NONBLOCK | O.CLOEXEC);
-    this.output.addSource(1, open("out", O.RDONLY), `${this.dir}/out.stage`);
-    this.output.addSource(2, open("err", O.RDONLY), `${this.dir}/err.stage`);
-    if (!this.#shape.stdin) return;
-    try {
-      // Nobody reads inctl once the input was closed: then it must not be opened again.
-      files.close(open("inctl", O.WRONLY));
-      this.input = new InputPipe(files, loop, open("in", O.WRONLY));
-    } catch (e) {
-      if (!isErrno(e, "ENXIO")) throw e;
-    }
+    if (this.#files.exitCode() !== undefined) this.#onExit();
   }
 
   async #openTerminal(): Promise<void> {
-    const { files, loop, tty } = this.#context;
-    if (this.#console === undefined) {
-      this.#masterFd = reclaimTerminal(this.#context, this.dir) ?? -1;
-      if (this.#masterFd < 0) return;
-    } else {
-      const gone = this.#ended.promise.then(() => -1, () => -1);
-      this.#masterFd = await Promise.race([this.#console.master, gone]);
-      this.#console.close();
-      if (this.#masterFd < 0 || this.#closed) return;
-      holdTerminal(this.#context, this.dir, this.#masterFd);
-      if (this.#spec.consoleSize !== undefined) tty.setWindowSize(this.#masterFd, this.#spec.consoleSize);
+    const gone = this.#ended.promise.then(() => -1, () => -1);
+    const masterFd = this.#console === undefined
+      ? reclaimTerminal(this.#context, this.dir) ?? -1
+      : await Promise.race([this.#console.master, gone]);
+    this.#console?.close();
+    if (masterFd < 0) return;
+    if (this.#closed) {
+      this.#context.files.close(masterFd);
+      return;
     }
-    const duplicate = () => files.fcntl(this.#masterFd, DUPFD_CLOEXEC, 3);
-    this.output.addSource(1, duplicate(), `${this.dir}/out.stage`);
-    this.input = new InputPipe(files, loop, duplicate());
+    this.#masterFd = masterFd;
+    if (this.#console !== undefined) {
+      holdTerminal(this.#context, this.dir, masterFd);
+      const { consoleSize } = this.#spec;
+      if (consoleSize !== undefined) this.#context.tty.setWindowSize(masterFd, consoleSize);
+    }
+    this.input = connectTerminal(this.#context, this.dir, masterFd, this.output);
   }
 
   /** Opens the acknowledgement FIFO, which works exactly while the monitor lives, and watches it. */
@@ -375,12 +321,12 @@ export class Container {
   /** The monitor ended although nobody acknowledged. Its container may go on. */
   #onMonitorGone(): void {
     if (this.#closed || this.#completing) return;
-    if (this.#readExit() !== undefined) {
+    if (this.#files.exitCode() !== undefined) {
       this.#onExit();
       return;
     }
-    if (this.#info === undefined && !this.#starting && this.#readPid() === undefined) {
-      const message = lastCrunMessage(tryReadText(`${this.dir}/crun.log`)) ?? "its monitor ended before it ran";
+    if (this.#info === undefined && !this.#starting && this.#files.pid() === undefined) {
+      const message = this.#files.crunMessage() ?? "its monitor ended before it ran";
       this.#failLaunch(125, message);
       return;
     }
@@ -403,20 +349,20 @@ export class Container {
   }
 
   #onExit(): void {
-    const code = this.#readExit();
+    const code = this.#files.exitCode();
     if (code === undefined || this.#completing) return;
     if (this.#info === undefined) {
       // #begin looks again when it is done.
-      if (this.#starting || this.#readPid() !== undefined) {
+      if (this.#starting || this.#files.pid() !== undefined) {
         this.#onPid();
         return;
       }
-      const message = lastCrunMessage(tryReadText(`${this.dir}/crun.log`)) ?? `crun run ended with code ${code}`;
+      const message = this.#files.crunMessage() ?? `crun run ended with code ${code}`;
       this.#failLaunch(launchFailureCode(message), message);
       return;
     }
     // crun itself may have been killed while the container goes on.
-    if (this.#pidFd >= 0 && code === 137 && this.#stillRuns()) {
+    if (code === 137 && this.#files.isRunning(this.#info.pid)) {
       this.#context.log("warn", "crun was killed; its container goes on", { id: this.id });
       this.#whenInitEnds(() => this.#complete(code, "crun was killed before its container ended"));
       return;
@@ -424,22 +370,10 @@ export class Container {
     this.#complete(code, undefined);
   }
 
-  #stillRuns(): boolean {
-    const state = tryReadText(`/proc/${this.#info?.pid ?? 0}/stat`);
-    if (state === undefined || /\) [ZX] /.test(state)) return false;
-    try {
-      this.#context.process.pidfdSendSignal(this.#pidFd, 0);
-      return true;
-    } catch (e) {
-      if (isErrno(e, "ESRCH")) return false;
-      throw e;
-    }
-  }
-
   #failLaunch(exitCode: number, message: string): void {
     if (this.#completing) return;
     this.#completing = true;
-    this.#exit = { code: exitCode, finishedAt: this.#finishedAt(), oomKilled: false, error: message };
+    this.#exit = { code: exitCode, finishedAt: this.#files.finishedAt(), oomKilled: false, error: message };
     const error = new NyxError("failed_precondition", `Could not start container ${this.id}: ${message}`, {
       context: { id: this.id, exitCode, crun: message },
     });
@@ -453,7 +387,7 @@ export class Container {
     this.#completing = true;
     this.input?.close();
     this.input = undefined;
-    const finishedAt = this.#finishedAt();
+    const finishedAt = this.#files.finishedAt();
     void this.output.finish().catch((e: unknown) => this.#context.report(e, this.id)).then(() => {
       const oomKilled = this.#oom?.seen(code) ?? false;
       const failure = error === undefined ? this.#execFailure(code) : { code, error };
@@ -474,22 +408,7 @@ export class Container {
     return message === undefined ? { code } : { code: launchFailureCode(message), error: message };
   }
 
-  #finishedAt(): string {
-    try {
-      return formatTimeNs(mtimeNs(this.#context.files.statx(AT_FDCWD, `${this.dir}/exit`, 0).mtime));
-    } catch (e) {
-      if (!isErrno(e, "ENOENT")) throw e;
-      return formatTimeNs(this.#context.process.realtimeNs());
-    }
-  }
-
   #notRunning(action: string): NyxError {
     return new NyxError("failed_precondition", `Could not ${action} container ${this.id}: it is not running`);
   }
-}
-
-const DUPFD_CLOEXEC = 1030;
-
-function mtimeNs(time: { sec: number | bigint; nsec: number | bigint }): bigint {
-  return BigInt(time.sec) * 1_000_000_000n + BigInt(time.nsec);
 }

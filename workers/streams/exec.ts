@@ -1,5 +1,6 @@
 /** A process run inside a container by `crun exec`: stdio over pipes or a terminal, exit code, kill. Ends with nyxd. */
 
+import { F } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { EPOLL } from "../../ffi/poll.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
@@ -248,7 +249,7 @@ export class Exec {
     if (this.#spec.consoleSize !== undefined) tty.setWindowSize(fd, this.#spec.consoleSize);
     const end = Promise.withResolvers<void>();
     const pump = () => this.#pumpTerminal(end.resolve);
-    const input = new InputPipe(files, loop, files.fcntl(fd, DUPFD_CLOEXEC, 3));
+    const input = new InputPipe(files, loop, files.fcntl(fd, F.DUPFD_CLOEXEC, 3));
     this.#terminal = { fd, token: loop.add(fd, EPOLL.IN, pump), input, done: false };
     await child.status;
     let ended = false;
@@ -300,5 +301,3 @@ export class Exec {
     return { pid: this.#pid, exit: { code, finishedAt, oomKilled: false } };
   }
 }
-
-const DUPFD_CLOEXEC = 1030;

@@ -16,7 +16,8 @@ import { DEFAULT_LOG_POLICY } from "./log_file.ts";
 import { PollLoop } from "./loop.ts";
 import { Scratch } from "./staging.ts";
 import { closeStale } from "./stale.ts";
-import { ensureStreamDirs, Streams } from "./stage.ts";
+import { ensureStreamDirs } from "./directories.ts";
+import { Streams } from "./stage.ts";
 import { DirectoryWatcher } from "./watcher.ts";
 
 type Init = StreamsStage["ops"]["init"];

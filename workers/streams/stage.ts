@@ -1,18 +1,16 @@
 /** Operations of the streams stage, over containers, execs and logs. */
 
-import { AT_FDCWD } from "../../ffi/file.ts";
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { Handlers, OpContext } from "../serve.ts";
 import type { StreamsStage } from "../protocol.ts";
-import { ByteSender } from "../channel.ts";
 import { Attachment } from "./attachment.ts";
 import { cgroupPids } from "./cgroup.ts";
-import { Container, type ContainerSpec, monitorDir } from "./container.ts";
+import { Container, type ContainerSpec } from "./container.ts";
+import { exists, monitorDir } from "./directories.ts";
 import type { StreamsContext } from "./context.ts";
 import { Exec } from "./exec.ts";
-import { type LogFile, logPath, removeLog } from "./log_file.ts";
-import { LogReader, type Position } from "./log_reader.ts";
-import { normaliseTime } from "./log_read.ts";
+import { logPath, removeLog } from "./log_file.ts";
+import { replay, sendLog } from "./log_ops.ts";
 import { parseExitFile, removeMonitorDir, SAFE_ID } from "./monitor.ts";
 import { tryReadText } from "./proc.ts";
 import { parseSignal } from "./signals.ts";
@@ -28,7 +26,6 @@ const DELETE_GRACE_MS = 10_000;
 /** How long a kill may take before something must stand in its way, such as a frozen cgroup. */
 const KILL_GRACE_MS = 500;
 const SIGKILL = 9;
-const NEVER = new AbortController().signal;
 
 /** All containers and execs of this worker. */
 export class Streams {
@@ -63,7 +60,7 @@ export class Streams {
       delete: (r) => this.delete(r.id),
       acknowledge: (r) => this.acknowledge(r.id),
       exec: (r, c) => this.exec(r, c),
-      logs: (r, c) => this.logs(r, c),
+      logs: (r, c) => this.logs(r, c.signal),
       removeLog: (r) => removeLog(this.#context.files, logPath(this.#context.baseDir, checkId(r.id))),
       processes: ({ pid }) => processTable(pid),
       usage: ({ pid }) => usageOf(pid),
@@ -138,7 +135,7 @@ export class Streams {
       attachment.hold();
       if (live) container.output.attach(attachment);
       else if (container === undefined) this.#attachEarly(id, attachment);
-      if (request.replay !== undefined) await this.#replay(request, attachment, log, stopAt);
+      if (request.replay !== undefined) await replay(this.#context, request, attachment, { writer: log, stopAt });
       attachment.release();
       if (container !== undefined && !live) attachment.end();
       return { reason: await attachment.done };
@@ -272,41 +269,10 @@ export class Streams {
   }
 
   /** Reads a log. */
-  async logs(request: Request<"logs">, { signal }: OpContext<never>): Promise<{ lines: number; corrupt: number }> {
-    const id = checkId(request.id);
-    const sender = new ByteSender(request.port);
-    const gone = new AbortController();
-    request.port.addEventListener("message", () => {
-      if (sender.canceled !== undefined) gone.abort();
-    });
-    try {
-      const container = this.#containers.get(id);
-      const reader = new LogReader(this.#context.files, {
-        id,
-        path: logPath(this.#context.baseDir, id),
-        filter: {
-          stdout: request.stdout,
-          stderr: request.stderr,
-          since: checkTime("since", request.since),
-          until: checkTime("until", request.until),
-          grep: request.grep,
-        },
-        format: { format: request.format, timestamps: request.timestamps },
-        tail: request.tail,
-        writer: container?.exit === undefined ? container?.output.log : undefined,
-        follow: request.follow,
-        stopAt: undefined,
-        signal: AbortSignal.any([signal, gone.signal]),
-        send: (bytes) => sender.send(bytes),
-      });
-      await reader.run();
-      if (sender.canceled === undefined) sender.end();
-      return reader.counts;
-    } catch (e) {
-      if (sender.canceled !== undefined) return { lines: 0, corrupt: 0 };
-      sender.fail(e);
-      throw e;
-    }
+  logs(request: Request<"logs">, signal: AbortSignal): Promise<{ lines: number; corrupt: number }> {
+    const container = this.#containers.get(checkId(request.id));
+    const writer = container?.exit === undefined ? container?.output.log : undefined;
+    return sendLog(this.#context, request, writer, signal);
   }
 
   /** What crun has state of. */
@@ -355,30 +321,6 @@ export class Streams {
     return container;
   }
 
-  async #replay(
-    request: Request<"attach">,
-    attachment: Attachment,
-    writer: LogFile | undefined,
-    stopAt: Position | undefined,
-  ): Promise<void> {
-    const reader = new LogReader(this.#context.files, {
-      id: request.id,
-      path: logPath(this.#context.baseDir, request.id),
-      filter: { stdout: request.stdout, stderr: request.stderr, since: undefined, until: undefined, grep: undefined },
-      format: { format: "frames", timestamps: false },
-      tail: request.replay,
-      writer,
-      follow: false,
-      stopAt,
-      signal: NEVER,
-      send: (bytes) => {
-        attachment.pushReplay(bytes);
-        return Promise.resolve();
-      },
-    });
-    await reader.run();
-  }
-
   #container(id: string): Container {
     const container = this.#containers.get(id);
     if (container === undefined || container.exit !== undefined) {
@@ -424,37 +366,9 @@ export class Streams {
   }
 }
 
-/** Directories below the base directory that the stage needs; made when missing, closed to others. */
-export function ensureStreamDirs(context: Pick<StreamsContext, "files" | "baseDir">): void {
-  for (const dir of ["run", "run/monitor", "run/exec", "run/console", "logs"]) {
-    try {
-      context.files.mkdirat(AT_FDCWD, `${context.baseDir}/${dir}`, 0o700);
-    } catch (e) {
-      if ((e as { code?: string }).code !== "EEXIST") throw e;
-    }
-  }
-}
-
 function checkId(id: string): string {
   if (!SAFE_ID.test(id)) throw invalid("id", id, "use letters, digits, dot, dash and underscore, at most 128");
   return id;
-}
-
-function checkTime(field: string, time: string | undefined): string | undefined {
-  if (time === undefined) return undefined;
-  const normal = normaliseTime(time);
-  if (normal === undefined) throw invalid(field, time, "use an RFC 3339 time such as 2026-01-31T12:00:00Z");
-  return normal;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (e) {
-    if (e instanceof Deno.errors.NotFound) return false;
-    throw e;
-  }
 }
 
 async function within(work: Promise<unknown>, ms: number, message: string): Promise<void> {
