@@ -3,7 +3,6 @@
 import { formatIp, type IpBytes } from "../ip_address.ts";
 import { AF_BRIDGE, AF_INET, AF_INET6 } from "../socket.ts";
 import { type NetlinkWriter, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from "./codec.ts";
-import type { Address } from "./rtnetlink.ts";
 import {
   BR_STATE_DISABLED,
   BR_STATE_FORWARDING,
@@ -47,6 +46,13 @@ import {
   VETH_INFO_PEER,
 } from "./rtnetlink_constants.ts";
 import type { NetlinkRequest } from "./socket.ts";
+
+/** An address of an interface. */
+export interface Address {
+  index: number;
+  ip: IpBytes;
+  prefix: number;
+}
 
 /** A veth pair made in one request. */
 export interface VethSpec {

@@ -6,7 +6,7 @@
 import { formatMac, type IpBytes } from "../ip_address.ts";
 import { AF_INET6, type SocketKernel } from "../socket.ts";
 import { Attributes, type NetlinkMessage } from "./codec.ts";
-import { ifinfomsg } from "./requests.ts";
+import { type Address, ifinfomsg } from "./requests.ts";
 import {
   FRA_DST,
   FRA_PRIORITY,
@@ -55,13 +55,6 @@ export interface Link {
   kind: string;
   /** Free text (`ip link set … alias`); empty for none. */
   alias: string;
-}
-
-/** An address of an interface. */
-export interface Address {
-  index: number;
-  ip: IpBytes;
-  prefix: number;
 }
 
 /** A unicast route. */

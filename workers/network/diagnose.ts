@@ -6,6 +6,7 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import type { NamespaceKernel } from "../../ffi/namespace.ts";
+import { type Nft, NftError } from "../../ffi/nftables/nft.ts";
 import type { Session } from "./session.ts";
 
 interface Chain {
@@ -55,7 +56,12 @@ function accepts(rule: Rule, key: "iifname" | "oifname", bridge: string): boolea
     JSON.stringify(matches[0].left) === JSON.stringify({ meta: { key } }) && matches[0].right === bridge;
 }
 
-/** Chains that are reached from a base chain by jumps, itself included. */
+/** Chain that a statement leads to. */
+function jumpTarget(statement: Record<string, unknown>): string | undefined {
+  return ((statement.jump ?? statement.goto) as { target?: string } | undefined)?.target;
+}
+
+/** Rules that are reached from a base chain by jumps, its own included. */
 function reachable(rules: readonly Rule[], chain: Chain): Rule[] {
   const seen = new Set<string>();
   const found: Rule[] = [];
@@ -64,10 +70,7 @@ function reachable(rules: readonly Rule[], chain: Chain): Rule[] {
     seen.add(name);
     for (const rule of rules.filter((r) => sameChain(r, { ...chain, name }))) {
       found.push(rule);
-      for (const e of rule.expr) {
-        const target = (e.jump ?? e.goto) as { target?: string } | undefined;
-        if (target?.target !== undefined) visit(target.target);
-      }
+      for (const target of rule.expr.map(jumpTarget)) if (target !== undefined) visit(target);
     }
   };
   visit(chain.name);
@@ -113,7 +116,7 @@ function describe({ family, table, name }: Chain): string {
   return `chain ${name} of nftables table ${family} ${table}`;
 }
 
-/** Findings about one bridge from the objects of `nft -j list ruleset`. Pure. */
+/** Findings about one bridge from objects as `nft -j list ruleset` gives them. Pure. */
 export function judgeRuleset(objects: Record<string, unknown>[], options: { own: string; bridge: string }): string[] {
   const { own, bridge } = options;
   const chains = pick<Chain>(objects, "chain");
@@ -141,6 +144,39 @@ export function judgeRuleset(objects: Record<string, unknown>[], options: { own:
   return findings;
 }
 
+/** Most chains whose rules are read: strangers' rule sets can be very large. */
+const MOST_CHAINS = 64;
+
+/**
+ * What judging needs of the host's rule set: all chains, and the rules of strangers' chains that forwarded and incoming packets
+ * meet, jumps followed.
+ */
+function relevantObjects(nft: Nft, own: string): Record<string, unknown>[] {
+  const objects = nft.list("list chains");
+  const chains = pick<Chain>(objects, "chain");
+  const queue = chains.filter((c) =>
+    c.table !== own && FAMILIES.includes(c.family) && (c.hook === "forward" || c.hook === "input")
+  );
+  const seen = new Set<string>();
+  const key = ({ family, table, name }: Chain) => `${family} ${table} ${name}`;
+  for (let chain = queue.shift(); chain !== undefined && seen.size < MOST_CHAINS; chain = queue.shift()) {
+    if (seen.has(key(chain))) continue;
+    seen.add(key(chain));
+    let rules: Record<string, unknown>[];
+    try {
+      rules = nft.list(`list chain ${key(chain)}`).filter((o) => "rule" in o);
+    } catch (e) {
+      if (e instanceof NftError) continue;
+      throw e;
+    }
+    objects.push(...rules);
+    const targets = new Set(pick<Rule>(rules, "rule").flatMap((r) => r.expr).map(jumpTarget));
+    const { family, table } = chain;
+    queue.push(...chains.filter((c) => c.family === family && c.table === table && targets.has(c.name)));
+  }
+  return objects;
+}
+
 function legacyTables(ns: NamespaceKernel): string[] {
   return ["ip", "ip6"].filter((family) => {
     try {
@@ -162,7 +198,7 @@ function tableMissing(objects: Record<string, unknown>[], own: string): boolean 
 
 /** What stands in the way of containers and their published ports, as sentences with the fix. */
 export function diagnose(s: Session): string[] {
-  const objects = s.nft.list("list ruleset");
+  const objects = relevantObjects(s.nft, s.table);
   const findings: string[] = [];
   if (s.kernel.ns.readKernelFile("/proc/sys/net/ipv4/ip_forward").trim() !== "1") {
     findings.push(

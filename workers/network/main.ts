@@ -28,14 +28,21 @@ function ready(): Session {
   return session;
 }
 
-/** Runs an operation of a container in its turn. A thread stranded in a foreign namespace ends, before it does harm there. */
+/**
+ * Runs an operation of a container in its turn. A thread stranded in a foreign namespace dies of it before it does harm there,
+ * and is replaced.
+ */
 function ofContainer<T>(id: string, work: (s: Session) => T | Promise<T>): Promise<T> {
   checkId(id);
   return serial.run(id, async () => {
     try {
       return await work(ready());
     } catch (e) {
-      if (e instanceof StrandedError) setTimeout(() => self.close());
+      if (e instanceof StrandedError) {
+        queueMicrotask(() => {
+          throw e;
+        });
+      }
       throw e;
     }
   });

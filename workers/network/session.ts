@@ -14,7 +14,6 @@ import type { Bridge } from "./host.ts";
 import type { LeaseStore } from "./leases.ts";
 import type { NetnsKernel, NetnsPool } from "./pool.ts";
 import type { PortTable } from "./ports.ts";
-import type { Watch } from "./watch.ts";
 import { allElements, type MapElements, type PortTarget, type PublishedPort, renderTable } from "./ruleset.ts";
 
 /** A network that exists in the kernel. */
@@ -60,7 +59,7 @@ export interface Session {
   /** The table holds something of a container that is gone: the next change replaces it as a whole. */
   tableStale: boolean;
   /** Repairs what others break; missing until everything is there. */
-  watch?: Watch;
+  watch?: Disposable;
   advice: Advice;
   log: Log;
 }
