@@ -397,3 +397,27 @@ Deno.test("nyxdLauncher: permissions follow the daemon's own options, in both fo
     Deno.removeSync(dir, { recursive: true });
   }
 });
+
+Deno.test("cli/main.ts: no npm package and no node: builtin in its graph; --version imports one constant", async () => {
+  const main = new URL("../../cli/main.ts", import.meta.url).href;
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json", main] }).output();
+  interface Dependency {
+    specifier: string;
+    isDynamic?: boolean;
+  }
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+    modules: { specifier: string; dependencies?: Dependency[] }[];
+  };
+  assert.ok(modules.length > 50);
+  assert.deepEqual(modules.map(({ specifier }) => specifier).filter((specifier) => !specifier.startsWith("file:")), []);
+  const direct = modules.find(({ specifier }) => specifier === main)?.dependencies?.filter(({ isDynamic }) =>
+    isDynamic !== true
+  );
+  assert.deepEqual(direct?.map(({ specifier }) => specifier), ["../daemon/spec/version.ts"]);
+});
+
+Deno.test("VERSION: the one in deno.json", async () => {
+  const { VERSION } = await import("../../daemon/spec/version.ts");
+  const config = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url))) as { version: string };
+  assert.equal(VERSION, config.version);
+});
