@@ -7,6 +7,7 @@
 
 import { isPresent, removeQuietly } from "./entries.ts";
 import { dropPending } from "./commit.ts";
+import { SHA256_DIGEST } from "./layout.ts";
 import { type Reachable, reachable, unreachable } from "./reachability.ts";
 import type { StoreState } from "./state.ts";
 
@@ -29,8 +30,19 @@ export async function diskBytes(path: string): Promise<number> {
   }
 }
 
+/** Takes note of blobs that were committed while their pull was being cancelled. */
+async function noteBlobs(state: StoreState): Promise<void> {
+  for await (const { name } of Deno.readDir(state.paths.blobsDir)) {
+    const digest = `sha256:${name}`;
+    if (!SHA256_DIGEST.test(digest) || state.blobs.has(digest)) continue;
+    const size = await Deno.stat(state.paths.blob(digest)).then((s) => s.size, () => undefined);
+    if (size !== undefined) state.blobs.set(digest, size);
+  }
+}
+
 /** Deletes everything unreachable. */
 export async function collect(state: StoreState): Promise<Collected> {
+  await noteBlobs(state);
   const found = unreachable(
     { blobs: state.blobs.keys(), layers: state.layers.diffIds },
     reachable(state.index, state.extraRoots()),

@@ -30,6 +30,11 @@ export interface FetchedLayer {
 }
 
 const ATTEMPTS = 3;
+/**
+ * How long a download may go on after its extraction failed, milliseconds. Most such failures come with the last bytes, when
+ * the blob is about to be committed: cancelling then would leave a blob that nobody knows of.
+ */
+const GRACE_MS = 1_000;
 /** Failures that say something about one caller's access, not about the layer. */
 const ACCESS_ERRORS: ReadonlySet<string> = new Set([
   "unauthenticated",
@@ -189,26 +194,27 @@ export class LayerFetcher {
     const failed = new AbortController();
     const both = { ...context, signal: AbortSignal.any([context.signal, failed.signal]) };
     const errors: unknown[] = [];
-    const fail = (e: unknown) => {
-      errors.push(e);
-      failed.abort(e);
-      return undefined;
-    };
+    let grace: ReturnType<typeof setTimeout> | undefined;
     const [fetched, extracted] = await Promise.all([
       this.#download(layer.blob, access, both, port1).catch((e) => {
+        errors.push(e);
         // The receiver may hang up because the layer was there already: no reason to stop the extraction.
-        if (toNyxError(e).code === "canceled" && !both.signal.aborted) errors.push(e);
-        else fail(e);
+        if (toNyxError(e).code !== "canceled") failed.abort(e);
         return undefined;
-      }),
+      }).finally(() => clearTimeout(grace)),
       lease.host.call("layer", {
         layersDir: this.#state.paths.layersDir,
         blob: layer.blob,
         diffId: layer.diffId,
         source: { kind: "port", port: port2 },
         limits: this.#state.limits,
-      }, { signal: both.signal, transfer: [port2] }).catch(fail),
+      }, { signal: both.signal, transfer: [port2] }).catch((e) => {
+        errors.push(e);
+        grace = setTimeout(() => failed.abort(e), GRACE_MS);
+        return undefined;
+      }),
     ]);
+    clearTimeout(grace);
     if (extracted !== undefined) this.#state.layers.add(extracted);
     if (context.signal.aborted) throw context.signal.reason;
     if (extracted !== undefined && fetched === undefined) {

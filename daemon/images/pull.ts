@@ -18,6 +18,8 @@ import { withWorker } from "./workers.ts";
 
 /** Progress events of one layer are at least this far apart, milliseconds. */
 const PROGRESS_MS = 100;
+/** How long a commit that a cancel came too late for may take, milliseconds. */
+const SETTLE_MS = 100;
 
 /** What to pull. */
 export interface PullTarget {
@@ -161,6 +163,8 @@ export class Puller {
     active[Symbol.dispose]();
     if (this.#state.isActive(record.manifestDigest)) return;
     await this.#state.mutate(() => dropPending(this.#state, record.manifestDigest));
+    // Other layers were cancelled; one that was just being committed becomes visible within this time.
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
     await collect(this.#state);
   }
 }

@@ -25,7 +25,9 @@ interface Selected {
   refs: string[];
 }
 
+/** Bytes read at once. What is inflated from one piece holds the thread, so that one is small. */
 const CHUNK = 256 * 1024;
+const COMPRESSED_CHUNK = 32 * 1024;
 
 /** Finds what to save; names of one image are put together. */
 async function select(state: StoreState, names: readonly string[]): Promise<Selected[]> {
@@ -53,10 +55,10 @@ async function select(state: StoreState, names: readonly string[]): Promise<Sele
   return [...out.values()];
 }
 
-async function* fileBody(path: string): AsyncGenerator<Uint8Array, void, void> {
+async function* fileBody(path: string, chunk: number = CHUNK): AsyncGenerator<Uint8Array, void, void> {
   using file = await Deno.open(path, { read: true });
   for (;;) {
-    const buffer = new Uint8Array(CHUNK);
+    const buffer = new Uint8Array(chunk);
     const n = await file.read(buffer);
     if (n === null) return;
     yield buffer.subarray(0, n);
@@ -90,7 +92,8 @@ async function* dockerParts(state: StoreState, images: Selected[]): AsyncGenerat
   for (const { stored, diffId } of uniqueLayers(images)) {
     const size = state.layers.get(diffId)?.tarSize;
     if (size === undefined) throw new NyxError("failed_precondition", `Layer ${diffId} is gone; pull the image again`);
-    const body = decompress(fileBody(state.paths.blob(stored.digest)), compressionOf(stored));
+    const compressed = fileBody(state.paths.blob(stored.digest), COMPRESSED_CHUNK);
+    const body = decompress(compressed, compressionOf(stored));
     yield { name: layerTarName(diffId), size, body };
   }
   for (const { record, configBytes, refs } of images) {

@@ -32,6 +32,30 @@ export function memberName(name: string, relativeTo = ""): string {
   return parts.join("/");
 }
 
+/** Bytes of a body that are gathered for one write. */
+const WRITE_BYTES = 1024 * 1024;
+
+/** Writes a body in large pieces: a request body comes in many small ones, and each write is a trip to another thread. */
+async function writeBody(file: Deno.FsFile, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  const buffer = new Uint8Array(WRITE_BYTES);
+  let used = 0;
+  const flush = async () => {
+    for (let at = 0; at < used;) at += await file.write(buffer.subarray(at, used));
+    used = 0;
+  };
+  for await (const chunk of body) {
+    signal.throwIfAborted();
+    for (let at = 0; at < chunk.byteLength;) {
+      const part = chunk.subarray(at, at + WRITE_BYTES - used);
+      buffer.set(part, used);
+      used += part.byteLength;
+      at += part.byteLength;
+      if (used === WRITE_BYTES) await flush();
+    }
+  }
+  await flush();
+}
+
 /** The files of one archive. Dispose it to remove what the store did not take over. */
 export class ArchiveStage implements AsyncDisposable {
   readonly #dir: string;
@@ -90,10 +114,7 @@ export class ArchiveStage implements AsyncDisposable {
       await this.#checkSpace(member.size, limits.minFreeBytes);
       const path = `${this.#dir}/${count}`;
       using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
-      for await (const chunk of member.body()) {
-        signal.throwIfAborted();
-        for (let at = 0; at < chunk.byteLength;) at += await file.write(chunk.subarray(at));
-      }
+      await writeBody(file, member.body(), signal);
       this.#links.delete(name);
       this.#files.set(name, { path, size: member.size });
     }

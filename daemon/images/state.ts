@@ -43,7 +43,7 @@ export const DEFAULT_LIMITS: StoreLimits = {
   maxBytes: 64 * 1024 ** 3,
   maxRatio: 1000,
   minFreeBytes: 256 * 1024 ** 2,
-  downloads: 6,
+  downloads: 12,
   archiveBytes: 128 * 1024 ** 3,
   archiveEntries: 100_000,
   pendingMs: 7 * 24 * 3600 * 1000,

@@ -247,5 +247,5 @@ async function* member(
     // Skips what the consumer left.
   }
   const padding = (512 - header.size % 512) % 512;
-  await source.upTo(padding);
+  if ((await source.upTo(padding)).byteLength < padding) throw broken(`it ends after ${JSON.stringify(header.name)}`);
 }
