@@ -208,6 +208,35 @@ Deno.test("bundle: a read-only bind is read-only below too", async () => {
   }
 });
 
+Deno.test("bundle: a mount made on the host later shows in a container with rslave, and none of the container's on the host", async () => {
+  using f = new BundleFixture();
+  const shared = `${f.dir}/shared`;
+  Deno.mkdirSync(`${shared}/later`, { recursive: true });
+  const run = (cmd: string, ...args: string[]) => new Deno.Command(cmd, { args }).outputSync();
+  run("mount", "--bind", shared, shared);
+  run("mount", "--make-shared", shared);
+  try {
+    const options = bindOptions({ bind: { propagation: "rslave" } }, "dir");
+    const mounts = [{ type: "bind" as const, source: shared, target: "/m", options }];
+    const wait = "i=0; while [ ! -e /m/later/x ] && [ $i -lt 100 ]; do i=$((i+1)); /bin/busybox sleep 0.05; done";
+    const running = f.script(`echo >/m/ready; ${wait}; ls /m/later`, {}, { mounts });
+    for (let i = 0; i < 200; i++) {
+      try {
+        Deno.statSync(`${shared}/ready`);
+        break;
+      } catch {
+        await new Promise((r) => setTimeout(r, 10));
+      }
+    }
+    run("mount", "-t", "tmpfs", "nyx-test", `${shared}/later`);
+    Deno.writeTextFileSync(`${shared}/later/x`, "");
+    assert.equal(ok(await running), "x\n");
+  } finally {
+    run("umount", `${shared}/later`);
+    run("umount", shared);
+  }
+});
+
 Deno.test("bundle: a read-only bind of one file works and is read-only", async () => {
   using f = new BundleFixture();
   Deno.writeTextFileSync(`${f.dir}/file`, "content");

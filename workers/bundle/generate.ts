@@ -2,7 +2,7 @@
 
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { ContainerConfig } from "../../daemon/spec/container.ts";
-import type { BundleStage, HostFacts } from "../protocol.ts";
+import type { BundleStage, HostFacts, ResolvedMount } from "../protocol.ts";
 import { capabilitySets, resolveCapabilities } from "./capabilities.ts";
 import { requireNodes, resolveDevices } from "./devices.ts";
 import { checkHostname } from "./etc_files.ts";
@@ -12,7 +12,7 @@ import { type NamespacePlan, planNamespaces } from "./namespaces.ts";
 import { parseSignal, resolveArgv, resolveCwd, resolveEnv } from "./process.ts";
 import { resolveOomScore, resolveResources } from "./resources.ts";
 import type { OciProcess, OciResources, OciSeccomp, RuntimeSpec } from "./runtime_spec.ts";
-import { resolveSeccomp } from "./seccomp.ts";
+import { kernelAtLeast, resolveSeccomp } from "./seccomp.ts";
 import { FILTER_ANNOTATION, filterKey } from "./seccomp_filter.ts";
 import { resolveUser } from "./user.ts";
 
@@ -150,6 +150,13 @@ function makeLinux(
   };
 }
 
+/** Takes `rro` (read-only for mounts below, too) off where the kernel has no mount_setattr: `ro` stays, for the top mount. */
+function withoutRecursiveReadOnly({ mounts, host }: GenerateRequest, warnings: string[]): readonly ResolvedMount[] {
+  if (kernelAtLeast(host.kernel, "5.12") || !mounts.some((m) => m.options.includes("rro"))) return mounts;
+  warnings.push("What is mounted below a read-only mount stays writable: this takes Linux 5.12");
+  return mounts.map((m) => ({ ...m, options: m.options.filter((o) => o !== "rro") }));
+}
+
 /** The user's, and the ready-made filter of the profile where there is one. */
 function makeAnnotations(
   config: ContainerConfig,
@@ -188,7 +195,7 @@ export function buildSpec(
   const process = makeProcess(request, capabilities, warnings);
   const readonly = config.readOnly === true;
   const mounts = resolveMounts({
-    user: request.mounts,
+    user: withoutRecursiveReadOnly(request, warnings),
     etc,
     shm: plan.shm,
     ...(config.shmSizeBytes === undefined ? {} : { shmSizeBytes: config.shmSizeBytes }),

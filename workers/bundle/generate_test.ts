@@ -79,6 +79,16 @@ Deno.test("buildSpec: shared and slave mounts set the root's propagation", () =>
   assert.equal(withOption("rprivate"), undefined);
 });
 
+Deno.test("buildSpec: rro goes with a warning where the kernel has no mount_setattr", () => {
+  const mounts = [{ type: "bind" as const, source: "/x", target: "/x", options: ["rbind", "ro", "rro"] }];
+  const options = (kernel: string) => {
+    const built = build({}, { mounts, host: { ...HOST, kernel } });
+    return [built.spec.mounts.find((m) => m.destination === "/x")?.options, built.result.warnings.length];
+  };
+  assert.deepEqual(options("5.10.0-28-amd64"), [["rbind", "ro"], 1]);
+  assert.deepEqual(options("5.12.0"), [["rbind", "ro", "rro"], 0]);
+});
+
 Deno.test("buildSpec: namespaces follow the modes", () => {
   const types = (config: Partial<ContainerConfig>, rest: Partial<GenerateRequest> = {}) =>
     spec(config, rest).linux.namespaces.map((n) => n.path === undefined ? n.type : `${n.type}=${n.path}`).sort();
