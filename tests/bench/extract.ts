@@ -19,6 +19,9 @@ const rounds = Number(Deno.args[0] ?? 5);
 const dir = Deno.args[1] ?? "/dev/shm";
 const k = linuxFile();
 
+/** What the others are measured against. */
+const BASE = "tar -xzf";
+
 /** A way to unpack a layer into an empty directory. */
 type Way = (work: string, layer: CachedLayer) => Promise<void> | void;
 
@@ -38,7 +41,7 @@ const host = new WorkerHost<ExtractStage>({
 });
 
 const ways: Record<string, Way> = {
-  "tar -xzf": (work, layer) => void run("tar", ["-C", work, "--numeric-owner", "-xzf", layer.path]),
+  [BASE]: (work, layer) => void run("tar", ["-C", work, "--numeric-owner", "-xzf", layer.path]),
   "extract, best library": (work, layer) => direct(work, layer, {}),
   "extract, node:zlib": (work, layer) => direct(work, layer, { library: "node" }),
   "extract worker": async (work, layer) => {
@@ -49,12 +52,25 @@ const ways: Record<string, Way> = {
   },
 };
 
-async function measure(way: Way, layer: CachedLayer): Promise<number> {
+/** Wall time and processor time (this process and its children) of one run, in milliseconds. */
+interface Cost {
+  wall: number;
+  cpu: number;
+}
+
+/** utime, stime, cutime and cstime of this process, in milliseconds (proc_pid_stat(5); 100 ticks a second). */
+function cpuMs(): number {
+  const stat = Deno.readTextFileSync("/proc/self/stat");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * 10, 0);
+}
+
+async function measure(way: Way, layer: CachedLayer): Promise<Cost> {
   const work = Deno.makeTempDirSync({ dir, prefix: "nyx-bench-extract-" });
   try {
-    const since = performance.now();
+    const [since, cpu] = [performance.now(), cpuMs()];
     await way(work, layer);
-    return performance.now() - since;
+    return { wall: performance.now() - since, cpu: cpuMs() - cpu };
   } finally {
     run("rm", ["-rf", work]);
   }
@@ -66,19 +82,20 @@ const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.len
 async function main(): Promise<void> {
   const { layer, entries } = await debianRoot();
   await host.ready;
-  const times: Record<string, number[]> = {};
+  const costs: Record<string, Cost[]> = {};
   for (let round = 0; round < rounds; round++) {
-    for (const [name, way] of Object.entries(ways)) (times[name] ??= []).push(await measure(way, layer));
+    for (const [name, way] of Object.entries(ways)) (costs[name] ??= []).push(await measure(way, layer));
   }
-  const base = median(times["tar -xzf"] ?? []);
+  const walls = (name: string) => (costs[name] ?? []).map((c) => c.wall);
+  const cpus = (name: string) => (costs[name] ?? []).map((c) => c.cpu);
+  const ratio = (of: number, to: number) => (of / to).toFixed(2);
+  const [base, least, cpuBase] = [median(walls(BASE)), Math.min(...walls(BASE)), median(cpus(BASE))];
   console.log(`${entries} entries, ${(layer.size / 1e6).toFixed(0)} MB gzip, ${rounds} rounds in ${dir}`);
-  for (const [name, all] of Object.entries(times)) {
-    const ms = median(all);
-    console.log(
-      `${name.padEnd(24)} ${ms.toFixed(0).padStart(6)} ms  ${(ms / base).toFixed(2)} x tar  min ${
-        Math.min(...all).toFixed(0)
-      }`,
-    );
+  console.log("                          median ms  x tar   min ms  x tar   cpu ms  x tar");
+  for (const name of Object.keys(costs)) {
+    const [ms, min, cpu] = [median(walls(name)), Math.min(...walls(name)), median(cpus(name))];
+    const columns = [[ms, base], [min, least], [cpu, cpuBase]] as const;
+    console.log(name.padEnd(26) + columns.map(([v, b]) => `${v.toFixed(0).padStart(8)}  ${ratio(v, b)}  `).join(""));
   }
   host.terminate();
 }

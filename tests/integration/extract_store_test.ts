@@ -84,6 +84,30 @@ Deno.test("LayerStore.find: only the layer of the whole diffID, with a readable 
   assert.throws(() => f.store.find("sha256:../../../etc"), { code: "invalid_argument" });
 });
 
+Deno.test("extractLayer: a damaged layer in its place is replaced; one of another diffID with the same key is not", async () => {
+  using f = new LayerFixture();
+  const { diffId, record, root } = await f.extract(CONTENT);
+  const path = layerRecordPath(f.layersDir, diffId);
+  for (const damage of ["", "{", JSON.stringify({ ...record, bootId: "earlier" })]) {
+    Deno.writeTextFileSync(path, damage);
+    Deno.writeTextFileSync(`${root}/stale`, "x");
+    assert.deepEqual((await f.extract(CONTENT)).record, record);
+    assert.deepEqual(names(root), ["a", "d", "l"]);
+  }
+  const other = diffId.slice(0, 40) + "0".repeat(31);
+  Deno.writeTextFileSync(path, JSON.stringify({ ...record, diffId: other }));
+  await assert.rejects(f.extract(CONTENT), { code: "data_loss", message: /has the same key/ });
+  assert.deepEqual(names(f.layersDir).length, 1);
+});
+
+Deno.test("LayerStore: makes its directory with the parents, for root alone", () => {
+  using f = new LayerFixture();
+  using _store = new LayerStore(linuxFile(), `${f.base}/overlay/deep/layers`);
+  for (const dir of ["overlay", "overlay/deep", "overlay/deep/layers"]) {
+    assert.equal((Deno.statSync(`${f.base}/${dir}`).mode ?? 0) & 0o777, 0o700);
+  }
+});
+
 Deno.test("LayerStore.clean: removes what a killed extraction left, but not one under way", async () => {
   using f = new LayerFixture();
   const { diffId } = await f.extract(CONTENT);

@@ -15,6 +15,7 @@ import {
   type LayerRecord,
 } from "../../daemon/spec/layer_store.ts";
 import { tryParseLayerRecord } from "../../daemon/spec/layer_store.ts";
+import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, type FileKernel, LOCK, O, OwnedFd, readToEnd, RENAME, writeAll } from "../../ffi/file.ts";
 import { removeTreeSlices } from "../../ffi/remove_tree.ts";
@@ -44,14 +45,10 @@ export class LayerStore implements Disposable {
 
   /**
    * @param k kernel
-   * @param layersDir absolute directory; made (0700) when its parent exists
+   * @param layersDir absolute directory; made (0700) when it is missing
    */
   constructor(private readonly k: FileKernel, readonly layersDir: string) {
-    try {
-      k.mkdirat(AT_FDCWD, layersDir, 0o700);
-    } catch (e) {
-      if (!isErrno(e, "EEXIST")) throw e;
-    }
+    makeDirectories(k, layersDir);
     this.#dir = new OwnedFd(k, k.openat(AT_FDCWD, layersDir, DIR_FLAGS));
   }
 
@@ -65,9 +62,12 @@ export class LayerStore implements Disposable {
     this.#dir[Symbol.dispose]();
   }
 
-  /** Record of a committed layer; undefined when there is none, or another is in its place. */
+  /** Record of a committed layer; undefined when there is none, another is in its place, or it may be half-written. */
   find(diffId: string): LayerRecord | undefined {
-    return this.#record(layerKey(diffId), diffId);
+    const key = layerKey(diffId);
+    const record = this.#record(key, diffId);
+    if (record === undefined) return undefined;
+    return record.bootId === this.#bootId() || this.#exists(`${key}/${DURABLE_MARKER}`) ? record : undefined;
   }
 
   /** Makes a temporary directory for a layer and locks it against {@linkcode clean}. */
@@ -97,9 +97,10 @@ export class LayerStore implements Disposable {
 
   /**
    * Makes a complete temporary layer the layer of its diffID. When another extraction was faster, its layer stays and this one is left
-   * for the caller to remove.
+   * for the caller to remove. A damaged layer in its place is replaced.
    *
    * @returns the record in force
+   * @throws NyxError data_loss when another diffID has the same key
    */
   commit(temporary: TemporaryLayer, record: Omit<LayerRecord, "bootId">): LayerRecord {
     const full: LayerRecord = { ...record, bootId: this.#bootId() };
@@ -108,13 +109,16 @@ export class LayerStore implements Disposable {
     const key = layerKey(record.diffId);
     try {
       this.k.renameat2(this.fd, temporary.name, this.fd, key, RENAME.NOREPLACE);
-      return full;
     } catch (e) {
       if (!isErrno(e, "EEXIST", "ENOTEMPTY")) throw e;
-      const other = this.#record(key, record.diffId);
-      if (other === undefined) throw e;
-      return other;
+      const other = this.find(record.diffId);
+      if (other !== undefined) return other;
+      this.#refuseCollision(key, record.diffId);
+      // What stands there is damaged: it gives way.
+      for (const _ of this.discard(key));
+      this.k.renameat2(this.fd, temporary.name, this.fd, key, RENAME.NOREPLACE);
     }
+    return full;
   }
 
   /** Removes a directory of the store, first renamed so that no half-removed layer is ever seen; in slices. */
@@ -170,6 +174,14 @@ export class LayerStore implements Disposable {
     }
   }
 
+  #refuseCollision(key: string, diffId: string): void {
+    const held = this.#record(key);
+    if (held === undefined || held.diffId === diffId) return;
+    throw new NyxError("data_loss", `Could not store layer ${diffId}: ${held.diffId} has the same key ${key}`, {
+      context: { diffId, held: held.diffId },
+    });
+  }
+
   #names(): string[] {
     using list = new OwnedFd(this.k, this.k.openat(this.fd, ".", DIR_FLAGS));
     return this.k.readDirectory(list.fd).map((e) => e.name);
@@ -212,5 +224,17 @@ export class LayerStore implements Disposable {
 
   #bootId(): string {
     return this.#tryRead("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
+  }
+}
+
+function makeDirectories(k: FileKernel, path: string): void {
+  try {
+    k.mkdirat(AT_FDCWD, path, 0o700);
+  } catch (e) {
+    if (isErrno(e, "EEXIST")) return;
+    const slash = path.lastIndexOf("/");
+    if (!isErrno(e, "ENOENT") || slash <= 0) throw e;
+    makeDirectories(k, path.slice(0, slash));
+    makeDirectories(k, path);
   }
 }
