@@ -343,6 +343,8 @@ export type BundleStage = {
         user?: string;
         workingDir?: string;
         privileged: boolean;
+        /** nyxd's bounding set, HostFacts.capabilities: what a privileged exec may hold at most. Default: the last generate's. */
+        hostCapabilities?: string[];
         passwd?: Uint8Array;
         group?: Uint8Array;
         consoleSize?: { rows: number; cols: number };

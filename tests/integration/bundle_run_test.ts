@@ -341,6 +341,16 @@ Deno.test("bundle: exec runs in the container as another user, in another direct
     assert.match(out, /NoNewPrivs:\s1/);
     assert.match(out, /Seccomp:\s2/);
     assert.match(out, /CapEff:\s0{16}/);
+    const privileged = await f.host.call("execProcess", {
+      bundleDir: request.bundleDir,
+      argv: ["/bin/sh", "-c", STATUS],
+      tty: false,
+      env: [],
+      privileged: true,
+    });
+    Deno.writeTextFileSync(file, JSON.stringify(privileged.process));
+    const hostBnd = /^CapBnd:\s*(\w+)/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1];
+    assert.match(ok(await f.crun(["exec", "--process", file, request.id])), new RegExp(`CapEff:\\s${hostBnd}`));
   } finally {
     await f.crun(["delete", "--force", request.id]);
     await running;

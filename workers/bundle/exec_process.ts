@@ -46,7 +46,7 @@ export function buildExecProcess(spec: Pick<RuntimeSpec, "process">, request: Ex
   };
   // HOME follows the user; the container's own was for somebody else.
   const inherited = resolved === undefined ? base.env : base.env.filter((entry) => !entry.startsWith("HOME="));
-  const bounding = request.privileged ? privilegedBounding(base) : base.capabilities.bounding;
+  const bounding = request.privileged ? allCapabilities(request) : base.capabilities.bounding;
   const process: OciProcess = {
     ...base,
     terminal: request.tty,
@@ -71,7 +71,7 @@ export function buildExecProcess(spec: Pick<RuntimeSpec, "process">, request: Ex
   return process;
 }
 
-/** What a privileged exec may hold; the runtime drops what the host's bounding set lacks. */
-function privilegedBounding(base: OciProcess): string[] {
-  return base.capabilities.bounding.length > 0 ? [...ALL_CAPABILITIES] : [];
+/** Every capability that nyxd itself can give: crun fails on one that it cannot. */
+function allCapabilities({ hostCapabilities }: ExecProcessRequest): string[] {
+  return ALL_CAPABILITIES.filter((c) => hostCapabilities === undefined || hostCapabilities.includes(c));
 }

@@ -237,6 +237,14 @@ Deno.test("buildExecProcess: an empty command and an unknown user are refused; t
     tty: true,
     consoleSize: { rows: 3, cols: 9 },
   });
+  const privileged = buildExecProcess(spec(), {
+    ...base,
+    argv: ["a"],
+    privileged: true,
+    hostCapabilities: ["CAP_KILL", "CAP_BPF"],
+  });
+  assert.deepEqual(privileged.capabilities.effective, ["CAP_KILL", "CAP_BPF"]);
+  assert.equal(privileged.noNewPrivileges, false);
   assert.deepEqual(process.consoleSize, { height: 3, width: 9 });
   assert.ok(process.env.includes("TERM=xterm"));
   assert.equal(process.noNewPrivileges, true);

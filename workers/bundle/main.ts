@@ -8,6 +8,9 @@ import { buildExecProcess } from "./exec_process.ts";
 import { buildSpec, type GenerateRequest, type GenerateResult } from "./generate.ts";
 import { encodeSpec, type RuntimeSpec } from "./runtime_spec.ts";
 
+/** nyxd's bounding set as the last generate told it. */
+let hostCapabilities: string[] | undefined;
+
 const machine = { cpus: navigator.hardwareConcurrency, arch: Deno.build.arch };
 
 function checkBundleDir(bundleDir: string): void {
@@ -19,6 +22,7 @@ function checkBundleDir(bundleDir: string): void {
 /** Writes config.json last, so that a bundle which has one is whole. */
 function generate(request: GenerateRequest): GenerateResult {
   checkBundleDir(request.bundleDir);
+  hostCapabilities = request.host.capabilities;
   if (request.shareEtcFrom !== undefined) checkBundleDir(request.shareEtcFrom);
   const etc = etcPaths(request.shareEtcFrom ?? request.bundleDir);
   const { spec, result } = buildSpec(request, etc, machine);
@@ -48,7 +52,8 @@ serve<BundleStage>("bundle", {
   generate,
   execProcess(request) {
     checkBundleDir(request.bundleDir);
-    const process = buildExecProcess(readSpec(request.bundleDir), request);
+    const known = hostCapabilities === undefined ? {} : { hostCapabilities };
+    const process = buildExecProcess(readSpec(request.bundleDir), { ...known, ...request });
     return { process: { ...process } };
   },
 });
