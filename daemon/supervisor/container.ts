@@ -167,9 +167,8 @@ export class Container {
     );
     if (this.record.spec.autoRemove === true) await this.#erase(true);
     else await this.#saveInBackground();
-    const message = cause.message.startsWith("Could not start")
-      ? cause.message
-      : `Could not start container "${this.name}": ${cause.message}`;
+    const said = cause.message.replaceAll(`container ${this.id}`, `container "${this.name}"`);
+    const message = said.startsWith("Could not start") ? said : `Could not start container "${this.name}": ${said}`;
     const { cause: _, ...details } = cause.details;
     return new NyxError(cause.code, message, {
       ...details,
