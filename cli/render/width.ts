@@ -25,6 +25,8 @@ const WIDE: readonly (readonly [number, number])[] = [
 function charWidth(char: string): number {
   const code = char.codePointAt(0) ?? 0;
   if (code < 0x300) return 1;
+  // Dashes, quotes, the ellipsis, arrows, boxes: all one column, but for the combining marks for symbols. Asking the pattern costs its compilation.
+  if (code >= 0x2010 && code < 0x2e80 && !(code >= 0x20d0 && code <= 0x20f0)) return 1;
   if (ZERO.test(char)) return 0;
   return WIDE.some(([first, last]) => code >= first && code <= last) ? 2 : 1;
 }
