@@ -116,6 +116,9 @@ export interface SocketKernel {
   /** recv(2). Returns bytes received, 0 at the end; with MSG_TRUNC the datagram's whole length. */
   recv(fd: number, buffer: Uint8Array<ArrayBuffer>, flags?: number): number;
 
+  /** As {@linkcode recv} with MSG_DONTWAIT added; undefined when nothing waits, which costs no error object. */
+  tryRecv(fd: number, buffer: Uint8Array<ArrayBuffer>, flags?: number): number | undefined;
+
   /**
    * send(2) on a pool thread, for a request that the kernel works on for milliseconds. The bytes must stay untouched until
    * it settles. errno of another thread cannot be read: a failure is EIO.

@@ -3,6 +3,7 @@
 import { isErrno, SyscallError } from "../errno.ts";
 import {
   AF_UNIX,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   type PeerCredentials,
   type ReceivedMessage,
@@ -11,9 +12,11 @@ import {
   type SocketKernel,
   SOL_SOCKET,
 } from "../socket.ts";
-import { addressOf, check, checkBig, openLibc } from "./libc.ts";
+import { addressOf, check, checkBig, lastErrno, openLibc } from "./libc.ts";
 
+const EINTR = 4;
 const EIO = 5;
+const EAGAIN = 11;
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 /** struct cmsghdr: size_t length, int level, int type. */
@@ -142,6 +145,16 @@ class LinuxSocket implements SocketKernel {
 
   recv(fd: number, buffer: Uint8Array<ArrayBuffer>, flags = 0): number {
     return uninterrupted(() => checkBig(this.#libc.recv(fd, buffer, BigInt(buffer.length), flags), "recv"));
+  }
+
+  tryRecv(fd: number, buffer: Uint8Array<ArrayBuffer>, flags = 0): number | undefined {
+    for (;;) {
+      const length = this.#libc.recv(fd, buffer, BigInt(buffer.length), flags | MSG_DONTWAIT);
+      if (length >= 0n) return Number(length);
+      const errno = lastErrno();
+      if (errno === EAGAIN) return undefined;
+      if (errno !== EINTR) throw new SyscallError("recv", errno);
+    }
   }
 
   async sendAsync(fd: number, bytes: Uint8Array<ArrayBuffer>, flags = 0): Promise<number> {

@@ -1,7 +1,7 @@
 /** Notifications of a netlink protocol: what changes, whoever changes it. Never blocks. */
 
 import { isErrno } from "../errno.ts";
-import { AF_NETLINK, MSG_DONTWAIT, MSG_TRUNC, SOCK_RAW, type SocketKernel } from "../socket.ts";
+import { AF_NETLINK, MSG_TRUNC, SOCK_RAW, type SocketKernel } from "../socket.ts";
 import { sockaddrNl } from "../socket_address.ts";
 import { type NetlinkMessage, parseMessages } from "./codec.ts";
 
@@ -53,11 +53,11 @@ export class NetlinkMonitor implements Disposable {
     let complete = true;
     while (this.#fd >= 0) {
       try {
-        const length = this.#kernel.recv(this.#fd, this.#buffer, MSG_DONTWAIT | MSG_TRUNC);
+        const length = this.#kernel.tryRecv(this.#fd, this.#buffer, MSG_TRUNC);
+        if (length === undefined) return complete;
         if (length > this.#buffer.length) complete = false;
         else parseMessages(this.#buffer.subarray(0, length)).forEach(visit);
       } catch (e) {
-        if (isErrno(e, "EAGAIN")) return complete;
         if (!isErrno(e, "ENOBUFS")) throw e;
         complete = false;
       }

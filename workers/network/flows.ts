@@ -10,6 +10,12 @@ import type { PortTarget, PublishedPort } from "./ruleset.ts";
 
 const IPPROTO_UDP = 17;
 
+/**
+ * Wait before a walk: requests gather, and the answer to whoever caused it is out before the kernel keeps a processor busy for
+ * milliseconds.
+ */
+const GATHER_MS = 5;
+
 type Match = (flow: Flow) => boolean;
 
 /** Forgets flows in the background. */
@@ -68,7 +74,7 @@ export class FlowForgetter implements Disposable {
 
   async #work(): Promise<void> {
     while (this.#waiting.length > 0) {
-      await Promise.resolve();
+      await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
       const batch = this.#waiting;
       this.#waiting = [];
       this.#conntrack ??= new Conntrack(this.#kernel);
