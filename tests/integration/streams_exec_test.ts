@@ -104,6 +104,20 @@ Deno.test("streams.exec: kill ends the process with everything it started; cance
   await assert.rejects(canceled, { code: "canceled" });
 });
 
+Deno.test("streams.exec: cancelled while crun hangs, crun is killed", async () => {
+  await using t = StreamsFixture.bare();
+  const slow = `${t.baseDir}/slow-crun`;
+  Deno.writeTextFileSync(slow, `#!/bin/sh\ncase "$*" in *" exec "*) sleep 50;; *) exec /usr/bin/crun "$@";; esac\n`, {
+    mode: 0o755,
+  });
+  await t.init({}, slow);
+  const { id } = await t.launch(["/bin/sleep", "100"]);
+  const request = { id, execId: "hangs", process: ociProcess(["/bin/true"]), tty: false, stdin: false, detach: false };
+  await assert.rejects(t.host.call("exec", request, { deadlineMs: 200 }), { code: "deadline_exceeded" });
+  const left = await new Deno.Command("pgrep", { args: ["-f", `${t.baseDir}/run/exec/hangs`] }).output();
+  assert.equal(new TextDecoder().decode(left.stdout), "");
+});
+
 Deno.test("streams.exec: detach answers as soon as it runs", async () => {
   await using t = await StreamsFixture.create();
   const { id } = await t.launch(["/bin/sleep", "100"]);

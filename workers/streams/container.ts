@@ -8,7 +8,7 @@ import type { LogOptions } from "../../daemon/spec/container.ts";
 import type { ExitStatus } from "../protocol.ts";
 import { cgroupDir, type OomWatch, watchOom } from "./cgroup.ts";
 import type { StreamsContext } from "./context.ts";
-import { lastCrunMessage, launchFailureCode } from "./crun.ts";
+import { execFailure, launchFailureCode } from "./crun.ts";
 import { monitorDir } from "./directories.ts";
 import type { InputPipe } from "./input.ts";
 import { type LogPolicy, resolvePolicy } from "./log_file.ts";
@@ -390,22 +390,12 @@ export class Container {
     const finishedAt = this.#files.finishedAt();
     void this.output.finish().catch((e: unknown) => this.#context.report(e, this.id)).then(() => {
       const oomKilled = this.#oom?.seen(code) ?? false;
-      const failure = error === undefined ? this.#execFailure(code) : { code, error };
+      const failure = error === undefined ? execFailure(code, this.output.stderrHead) : { code, error };
       this.#exit = { finishedAt, oomKilled, ...failure };
       this.#oom?.close();
       this.#ended.resolve(this.#exit);
       this.#context.event({ kind: "exit", id: this.id, exit: this.#exit });
     });
-  }
-
-  /** The program may have failed to execute after crun had reported its pid: crun then writes its message to stderr, as JSON. */
-  #execFailure(code: number): { code: number; error?: string } {
-    if (code !== 1 && code !== 255) return { code };
-    const head = this.output.stderrHead;
-    const message = head.startsWith('{"msg":"exec container process')
-      ? lastCrunMessage(head.split("\n")[0])
-      : undefined;
-    return message === undefined ? { code } : { code: launchFailureCode(message), error: message };
   }
 
   #notRunning(action: string): NyxError {

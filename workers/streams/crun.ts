@@ -129,3 +129,15 @@ export function launchFailureCode(message: string): 125 | 126 | 127 {
   }
   return 125;
 }
+
+/**
+ * What a container ended with, seen that its program may have failed to execute after crun had reported its pid: crun then writes its
+ * message, as JSON, to the container's own stderr before anything else.
+ *
+ * @param stderrHead what stderr began with, when nothing was written to stdout
+ */
+export function execFailure(code: number, stderrHead: string): { code: number; error?: string } {
+  if ((code !== 1 && code !== 255) || !stderrHead.startsWith('{"msg":"exec container process')) return { code };
+  const message = lastCrunMessage(stderrHead.split("\n")[0]);
+  return message === undefined ? { code } : { code: launchFailureCode(message), error: message };
+}

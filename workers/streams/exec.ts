@@ -27,6 +27,7 @@ export interface ExecSpec {
   detach: boolean;
 }
 
+const SIGKILL = 9;
 /** How long output is read after the process has ended when something it left behind still holds the pipes. */
 const LINGER_MS = 100;
 /** Most of standard error that is held back until it is known whether crun or the process wrote it. */
@@ -139,13 +140,21 @@ export class Exec {
     if (this.#terminal !== undefined) this.#context.tty.setWindowSize(this.#terminal.fd, { rows, cols });
   }
 
+  /** Kills crun and everything below it, however far it has come. */
+  abort(): void {
+    if (this.#child !== undefined) this.#signal(processTree(this.#child.pid), SIGKILL);
+  }
+
   /** Signals the process; `tree` also everything that it started. SIGKILL always means the tree. */
   async kill(signal: number, tree: boolean): Promise<void> {
     const pid = await this.#running.promise;
-    const { process } = this.#context;
-    for (const each of tree || signal === 9 ? processTree(pid) : [pid]) {
+    this.#signal(tree || signal === SIGKILL ? processTree(pid) : [pid], signal);
+  }
+
+  #signal(pids: number[], signal: number): void {
+    for (const pid of pids) {
       try {
-        process.kill(each, signal);
+        this.#context.process.kill(pid, signal);
       } catch (e) {
         if (!isErrno(e, "ESRCH")) throw e;
       }
@@ -239,7 +248,9 @@ export class Exec {
 
   async #readTerminal(socket: ConsoleSocket, child: Deno.ChildProcess): Promise<void> {
     const { files, loop, tty } = this.#context;
-    const fd = await Promise.race([socket.master, child.status.then(() => -1)]);
+    // crun sends the master before the process runs: one that has ended at once has left it in the socket.
+    const late = child.status.then(() => new Promise<number>((r) => setTimeout(() => r(-1), LINGER_MS)));
+    const fd = await Promise.race([socket.master, late]);
     socket.close();
     if (fd < 0) return;
     if (this.#spec.detach) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fifoNames, monitorScript, parseExitFile, SAFE_ID } from "./monitor.ts";
-import { lastCrunMessage, launchFailureCode } from "./crun.ts";
+import { execFailure, lastCrunMessage, launchFailureCode } from "./crun.ts";
 import { flatValue, parseProcCgroup } from "./cgroup.ts";
 import { parseSignal } from "./signals.ts";
 import { ociResources } from "./update.ts";
@@ -87,4 +87,11 @@ Deno.test("normaliseTime: any RFC 3339 becomes the log's form", () => {
 Deno.test("resolvePolicy: container over daemon over built-in", () => {
   const policy = resolvePolicy({ maxFile: 2 }, { maxFile: 9, compress: true });
   assert.deepEqual(policy, { ...DEFAULT_LOG_POLICY, maxFile: 2, compress: true });
+});
+
+Deno.test("execFailure: crun's message on stderr makes 126; a program's own exit 1 stays 1", () => {
+  const head = '{"msg":"exec container process `/x`: Exec format error","level":"error"}\n';
+  assert.deepEqual(execFailure(1, head), { code: 126, error: "exec container process `/x`: Exec format error" });
+  assert.deepEqual(execFailure(1, "some error\n"), { code: 1 });
+  assert.deepEqual(execFailure(0, head), { code: 0 });
 });

@@ -88,6 +88,10 @@ export class Output {
     this.#attachments.add(attachment);
     void attachment.done.then(() => {
       this.#attachments.delete(attachment);
+      if (attachment.dropped > 0) {
+        const fields = { id: this.#id, chunks: attachment.dropped };
+        this.#context.log("warn", "An attached client read too slowly and lost output", fields);
+      }
       this.resume();
     });
   }

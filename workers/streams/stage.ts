@@ -256,7 +256,7 @@ export class Streams {
     const exec = new Exec(this.#context, request, attachment);
     this.#execs.set(execId, exec);
     void exec.running.then((pid) => ctx.progress({ pid }), () => {});
-    const onAbort = () => void exec.kill(9, true).catch(() => {});
+    const onAbort = () => exec.abort();
     ctx.signal.addEventListener("abort", onAbort);
     try {
       const result = await exec.run();
@@ -288,7 +288,7 @@ export class Streams {
   async shutdown(): Promise<void> {
     this.#stopExecWatch();
     for (const set of this.#early.values()) for (const a of set) a.end("detached");
-    for (const exec of this.#execs.values()) await exec.kill(9, true).catch(() => {});
+    for (const exec of this.#execs.values()) exec.abort();
     const logs = [...this.#containers.values()].map((c) => c.output.log?.close());
     for (const container of this.#containers.values()) container.close();
     this.#containers.clear();
