@@ -84,7 +84,7 @@ Deno.test("exec with a terminal: own size, exit code, and many at once beside ea
   const { id } = await client.containers.run({ image, args: ["sleep", "1000"] });
   const one = async (n: number) => {
     const stream = await client.containers.exec(id, {
-      argv: ["sh", "-c", `stty size; exit ${n}`],
+      argv: ["sh", "-c", `usleep 200000; stty size; exit ${n}`],
       tty: true,
       rows: 10 + n,
       cols: 80,
