@@ -3,8 +3,7 @@
 /**
  * Permissions of the network worker of one daemon.
  *
- * - ffi: libc for sockets, namespaces and mounts, libnftables for rules; whole, because reading memory behind a pointer
- *   (errno, nft's output) cannot be granted by path
+ * - ffi: libc for sockets, namespaces and mounts, libnftables for rules, by their absolute paths
  * - read, write: the lease file and the pinned namespaces; read of the nft program's path
  * - run: nft, only where libnftables is missing
  *
@@ -14,8 +13,14 @@
  */
 export function networkPermissions(baseDir: string): Deno.PermissionOptionsObject {
   const programs = ["/usr/sbin/nft", "/sbin/nft"];
+  const multiarch = `${Deno.build.arch}-linux-gnu`;
   return {
-    ffi: true,
+    ffi: [
+      `/lib/${multiarch}/libc.so.6`,
+      "/lib64/libc.so.6",
+      `/usr/lib/${multiarch}/libnftables.so.1`,
+      "/usr/lib64/libnftables.so.1",
+    ],
     read: [`${baseDir}/network`, `${baseDir}/run/netns`, ...programs],
     write: [`${baseDir}/network`, `${baseDir}/run/netns`],
     run: programs,
