@@ -4,7 +4,7 @@ import { linuxFile } from "../../ffi/linux/file.ts";
 import { extractLayer } from "../../workers/extract/extract.ts";
 import { fileChunks } from "../../workers/extract/source.ts";
 import { MEDIA_TYPES } from "../../daemon/spec/image.ts";
-import { type CachedLayer, debianRoot } from "../support/debian_root.ts";
+import { type CachedLayer, debianLayers, debianRoot } from "../support/debian_root.ts";
 import { LayerFixture, sha256, WIDE_LIMITS } from "../support/layer_fixture.ts";
 import { run } from "../support/random_tree.ts";
 import { snapshotDifference, treeSnapshot } from "../support/tree_snapshot.ts";
@@ -61,4 +61,25 @@ Deno.test("extract: a Debian root of 15,000+ entries is what GNU tar and umoci u
   writeLayout(`${f.base}/oci`, debian.layer);
   run("umoci", ["raw", "unpack", "--image", `${f.base}/oci:root`, `${f.base}/umoci`]);
   assert.deepEqual(snapshotDifference(treeSnapshot(`${f.base}/umoci`), ours), []);
+});
+
+Deno.test("extract: the same root as 10 layers at once is, mounted as an overlay, the same tree", async () => {
+  using f = new LayerFixture(workDir());
+  const k = linuxFile();
+  const layers = await debianLayers(10);
+  await Promise.all(layers.map(({ path, digest, size, diffId }) => {
+    const blob = { mediaType: MEDIA_TYPES.ociLayerGzip, digest, size };
+    return extractLayer(k, f.store, { blob, diffId, source: fileChunks(k, path), limits: WIDE_LIMITS });
+  }));
+  const lowers = layers.map((l) => layerDiffPath(f.layersDir, l.diffId)).reverse().join(":");
+  const [merged, byTar] = [`${f.base}/merged`, `${f.base}/tar`];
+  Deno.mkdirSync(merged);
+  Deno.mkdirSync(byTar);
+  run("tar", ["-C", byTar, "--numeric-owner", "-p", "--xattrs", "--xattrs-include=*", "-xf", (await debianRoot()).tar]);
+  run("mount", ["-t", "overlay", "nyx-test", "-o", `ro,lowerdir=${lowers}`, merged]);
+  try {
+    assert.deepEqual(snapshotDifference(treeSnapshot(byTar), treeSnapshot(merged)), []);
+  } finally {
+    run("umount", [merged]);
+  }
 });

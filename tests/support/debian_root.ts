@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { AT_FDCWD, LOCK, O, OwnedFd } from "../../ffi/file.ts";
 import { linuxFile } from "../../ffi/linux/file.ts";
+import { splitTar } from "./split_tar.ts";
 import { run } from "./random_tree.ts";
 
 /** Where roots are kept between runs. */
@@ -83,27 +84,54 @@ async function build(tar: string): Promise<DebianRoot> {
   return { tar, entries, layer: await gzipLayer(tar) };
 }
 
+/** Holds the cache for one process at a time and gives what a record says, or makes it. */
+async function cached<T>(name: string, valid: (value: T) => boolean, make: () => Promise<T>): Promise<T> {
+  Deno.mkdirSync(CACHE_DIR, { recursive: true });
+  const k = linuxFile();
+  using lock = new OwnedFd(k, k.openat(AT_FDCWD, `${CACHE_DIR}/${name}.lock`, O.CREAT | O.RDWR | O.CLOEXEC, 0o600));
+  k.flock(lock.fd, LOCK.EX);
+  const record = `${CACHE_DIR}/${name}.json`;
+  try {
+    const value: T = JSON.parse(Deno.readTextFileSync(record));
+    if (valid(value)) return value;
+  } catch {
+    // Not there yet, or only half.
+  }
+  const value = await make();
+  Deno.writeTextFileSync(`${record}.tmp`, JSON.stringify(value));
+  Deno.renameSync(`${record}.tmp`, record);
+  return value;
+}
+
+function key(): string {
+  const recipe = JSON.stringify({ VERSION, release: release(), PACKAGES });
+  return createHash("sha256").update(recipe).digest("hex").slice(0, 12);
+}
+
+const whole = (layer: CachedLayer) => Deno.statSync(layer.path).size === layer.size;
+
 /**
  * The cached root; made when it is missing. Several processes may ask at once.
  *
  * @throws Error when mmdebstrap is missing or fails, with its own words
  */
 export async function debianRoot(): Promise<DebianRoot> {
-  const recipe = JSON.stringify({ VERSION, release: release(), PACKAGES });
-  const key = createHash("sha256").update(recipe).digest("hex").slice(0, 12);
-  Deno.mkdirSync(CACHE_DIR, { recursive: true });
-  const k = linuxFile();
-  using lock = new OwnedFd(k, k.openat(AT_FDCWD, `${CACHE_DIR}/${key}.lock`, O.CREAT | O.RDWR | O.CLOEXEC, 0o600));
-  k.flock(lock.fd, LOCK.EX);
-  const record = `${CACHE_DIR}/debian-${key}.json`;
-  try {
-    const root: DebianRoot = JSON.parse(Deno.readTextFileSync(record));
-    if (Deno.statSync(root.tar).isFile && Deno.statSync(root.layer.path).size === root.layer.size) return root;
-  } catch {
-    // Not there yet, or only half.
-  }
-  const root = await build(`${CACHE_DIR}/debian-${key}.tar`);
-  Deno.writeTextFileSync(`${record}.tmp`, JSON.stringify(root));
-  Deno.renameSync(`${record}.tmp`, record);
-  return root;
+  const valid = (root: DebianRoot) => Deno.statSync(root.tar).isFile && whole(root.layer);
+  return await cached(`debian-${key()}`, valid, () => build(`${CACHE_DIR}/debian-${key()}.tar`));
+}
+
+/** The same root cut into `count` gzip layers, bottom first; cached too. */
+export async function debianLayers(count: number): Promise<CachedLayer[]> {
+  const root = await debianRoot();
+  const name = `debian-${key()}-${count}`;
+  return await cached(name, (layers: CachedLayer[]) => layers.length === count && layers.every(whole), async () => {
+    const layers: CachedLayer[] = [];
+    for (const [i, content] of splitTar(Deno.readFileSync(root.tar), count).entries()) {
+      const path = `${CACHE_DIR}/${name}-${i}.tar`;
+      Deno.writeFileSync(path, content);
+      layers.push(await gzipLayer(path));
+      Deno.removeSync(path);
+    }
+    return layers;
+  });
 }
