@@ -150,6 +150,48 @@ Deno.test("ImageStore: a client that leaves does not cancel another's pull; the 
   assert.equal(filesBelow(`${t.baseDir}/images/pending`).length, 0);
 });
 
+Deno.test("ImageStore: a caller whose shared download failed for another's want of access tries with its own", async () => {
+  using layouts = withLayouts("private.example/app", "example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  for (const r of ["private.example/app", "example.com/app"]) buildImage({ dir: layouts.dir(r), layers: [layer("a")] });
+  const begun = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  let calls = 0;
+  t.stages.faults.beforeFetch = async () => {
+    if (calls++ > 0) return;
+    begun.resolve();
+    await gate.promise;
+    throw new NyxError("unauthenticated", "401", { op: "pull.fetchBlob" });
+  };
+  const refused = t.store.pull("private.example/app", {});
+  await begun.promise;
+  const welcome = t.store.pull("example.com/app", {});
+  const joined = setTimeout(gate.resolve, 50);
+  await assert.rejects(refused, code("unauthenticated"));
+  assert.equal((await welcome).ref, "example.com/app:latest");
+  clearTimeout(joined);
+  assert.equal(calls, 2);
+});
+
+Deno.test("ImageStore: a worker that dies during a layer is not the end of the pull", async () => {
+  using layouts = withLayouts("example.com/app");
+  await using t = await doubledStore();
+  layouts.attach(t);
+  buildImage({ dir: layouts.dir("example.com/app"), layers: [layer("a")] });
+  let deaths = 2;
+  t.stages.faults.beforeCommit = () =>
+    deaths-- > 0
+      ? Promise.reject(new NyxError("unavailable", "Worker extract died: out of memory", { retryable: true }))
+      : Promise.resolve();
+  await t.store.pull("example.com/app", {});
+  // The blob survived the deaths: it is unpacked from disk, not downloaded again.
+  assert.equal(t.stages.downloads.length, 1);
+  deaths = 99;
+  await t.store.remove("example.com/app", false);
+  await assert.rejects(t.store.pull("example.com/app", {}), code("unavailable", /out of memory/));
+});
+
 Deno.test("ImageStore: a wrong diffID is data_loss and leaves nothing behind", async () => {
   using layouts = withLayouts("example.com/app");
   await using t = await doubledStore();

@@ -185,18 +185,21 @@ async function extend(source: ByteSource, flag: string, size: number, next: Over
  */
 export async function* readTar(stream: AsyncIterable<Uint8Array>): AsyncGenerator<TarMember, void, void> {
   const raw = new ByteSource(stream);
+  let inner: ByteSource | undefined;
   try {
     const head = await raw.upTo(6);
     const compression = sniffCompression(head);
     if (compression === "unknown") throw broken("it is compressed with bzip2 or xz; recompress it with gzip or zstd");
     raw.unread(head);
-    yield* members(new ByteSource(decompress(raw.all(), compression)));
+    inner = new ByteSource(decompress(raw.all(), compression));
+    yield* members(inner);
   } catch (e) {
     if (e instanceof NyxError || !(e instanceof Error) || !("code" in e) || !/^(Z_|ZSTD_|ERR_)/.test(String(e.code))) {
       throw e;
     }
     throw broken(`its compressed data is corrupt (${e.message})`);
   } finally {
+    await inner?.close();
     await raw.close();
   }
 }

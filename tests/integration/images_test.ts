@@ -379,6 +379,14 @@ Deno.test("ImageStore.load refuses hostile archives and keeps nothing of them", 
     const loaded = await t.store.load(ReadableStream.from([tar(Object.values(oci))]), new AbortController().signal);
     assert.deepEqual(loaded, { refs: [], ids: [built.configDigest] });
   });
+  await test.step("and one that is both kinds, named by its manifest.json, as recent docker save writes it", async () => {
+    const item = { Config: name(built.configDigest), RepoTags: ["named:1"], Layers: [name(layerDigest)] };
+    const both = tar([...Object.values(oci), { path: "manifest.json", data: JSON.stringify([item]) }]);
+    const loaded = await t.store.load(ReadableStream.from([both]), new AbortController().signal);
+    assert.deepEqual(loaded, { refs: ["docker.io/library/named:1"], ids: [built.configDigest] });
+    using handle = await t.store.ensure("named:1", { policy: "never" });
+    assert.equal(handle.manifestDigest, built.manifestDigest);
+  });
   await test.step("a load that is cancelled leaves nothing", async () => {
     await t.store.prune({ dryRun: false, all: true });
     const controller = new AbortController();
@@ -391,6 +399,40 @@ Deno.test("ImageStore.load refuses hostile archives and keeps nothing of them", 
     await assert.rejects(t.store.load(endless, controller.signal));
     assertEmpty(t);
   });
+});
+
+Deno.test("ImageStore on a disk that is too small: resource_exhausted, nothing half-done, usable afterwards", async () => {
+  await using registry = await startRegistry();
+  using dir = temporary();
+  const disk = `${dir.path}/disk`;
+  await Deno.mkdir(disk);
+  const mounted = await new Deno.Command("mount", { args: ["-t", "tmpfs", "-o", "size=24m", "nyx-images-small", disk] })
+    .output();
+  assert.ok(mounted.success);
+  try {
+    await using t = await realStore({ tempDir: disk, limits: { minFreeBytes: 1024 * 1024 } });
+    const built = buildImage({ dir: dir.path, layers: [[{ path: "zeros", data: new Uint8Array(40 * 1024 * 1024) }]] });
+    buildImage({ dir: dir.path, tag: "small", layers: [file("small", "small")] });
+    for (const tag of ["latest", "small"]) await pushLayout(dir.path, tag, `${registry.host}/full:${tag}`);
+    await assert.rejects(t.store.pull(`${registry.host}/full`, {}), code("resource_exhausted"));
+    const layerTar = tar([{ path: "zeros", data: new Uint8Array(40 * 1024 * 1024) }]);
+    const archive = tar([
+      { path: "manifest.json", data: `[{"Config":"c","RepoTags":[],"Layers":["l"]}]` },
+      { path: "c", data: built.configBytes },
+      { path: "l", data: layerTar },
+    ]);
+    await assert.rejects(
+      t.store.load(ReadableStream.from([archive]), new AbortController().signal),
+      code("resource_exhausted"),
+    );
+    assert.deepEqual(filesBelow(`${t.baseDir}/layers`), []);
+    await t.store.prune({ dryRun: false, all: true });
+    assertEmpty(t);
+    await t.store.pull(`${registry.host}/full:small`, {});
+    assert.equal((await t.store.list()).length, 1);
+  } finally {
+    await new Deno.Command("umount", { args: [disk] }).output();
+  }
 });
 
 Deno.test("ImageStore ends idle workers and starts them again when they are needed", async () => {

@@ -47,7 +47,12 @@ export async function realStore(options: Partial<ImageStoreOptions> & { tempDir?
         started.pull++;
         return new WorkerHost<PullStage>({
           name: "pull",
-          start: () => startPullWorker({ imagesDir: `${baseDir}/images`, retryBaseMs: 20 }),
+          start: () =>
+            startPullWorker({
+              imagesDir: `${baseDir}/images`,
+              retryBaseMs: 20,
+              ...(given.limits?.minFreeBytes === undefined ? {} : { minFreeBytes: given.limits.minFreeBytes }),
+            }),
           onLog,
         });
       },
