@@ -78,6 +78,8 @@ esac
 case $socket in */*) run=\${socket%/*} ;; *) run=. ;; esac
 [ -n "$run" ] || run=/
 [ -n "$init" ] || init=$base
+# Registries of a company are signed by what the host trusts.
+export DENO_TLS_CA_STORE="\${DENO_TLS_CA_STORE:-system,mozilla}"
 exec ${quote(deno)} ${fixed} \\
   ${allowed} \\
   ${quote(`${root}/daemon/main.ts`)} "$@"

@@ -16,9 +16,10 @@ export async function askLine(question: string, echo: boolean): Promise<string> 
     throw new NyxError("failed_precondition", `Cannot ask for "${question.trim()}": standard input is not a terminal`);
   }
   const err = new Output(Deno.stderr);
-  err.text(question);
-  Deno.stdin.setRaw(true, { cbreak: false });
+  // Echo goes off before the question is seen: an answer typed at once must not show.
+  Deno.stdin.setRaw(true);
   try {
+    err.text(question);
     return await readRawLine(err, echo);
   } finally {
     Deno.stdin.setRaw(false);
