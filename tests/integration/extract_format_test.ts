@@ -182,3 +182,20 @@ Deno.test("extract: a directory replaced by a file and the reverse, with content
   const du = Number(new TextDecoder().decode(run("du", ["-s", "-B1", root])).split("\t")[0]);
   assert.equal(record.diskBytes, du);
 });
+
+Deno.test("extract: modes are the archive's, whatever the daemon's umask", async () => {
+  using f = new LayerFixture();
+  const k = linuxFile();
+  const before = k.umask(0o077);
+  try {
+    const { root } = await f.extract(rawTar(
+      rawMember({ name: "implied/f", mode: 0o666 }),
+      rawMember({ name: "d/", flag: "5", mode: 0o777 }),
+      rawMember({ name: "p", flag: "6", mode: 0o622 }),
+    ));
+    const mode = (path: string) => (Deno.lstatSync(`${root}${path}`).mode ?? 0) & 0o7777;
+    assert.deepEqual(["", "/implied", "/implied/f", "/d", "/p"].map(mode), [0o755, 0o755, 0o666, 0o777, 0o622]);
+  } finally {
+    k.umask(before);
+  }
+});
