@@ -1,9 +1,11 @@
 /** An image store in a temporary base directory, over doubles or over real stage workers. */
 
+import { strict as assert } from "node:assert";
 import { Logger } from "../../daemon/log/logger.ts";
 import { ImageStore, type ImageStoreOptions } from "../../daemon/images/store.ts";
 import type { EventRecord } from "../../daemon/spec/api.ts";
-import { type StageDoubles, stageDoubles } from "./images_stages.ts";
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { du, type StageDoubles, stageDoubles } from "./images_stages.ts";
 
 /** A store under test. Dispose it. */
 export interface TestStore extends AsyncDisposable {
@@ -79,4 +81,42 @@ export function filesBelow(dir: string, options: { dirs?: boolean } = {}): strin
   };
   walk(dir, "");
   return out.sort();
+}
+
+/** Layout directories that stand for repositories; attach them to a store, dispose them. */
+export function withLayouts(...repositories: string[]) {
+  const dirs = new Map(repositories.map((r) => [r, Deno.makeTempDirSync({ prefix: "nyx-oci-" })]));
+  return {
+    dir: (repository: string) => {
+      const dir = dirs.get(repository);
+      assert.ok(dir);
+      return dir;
+    },
+    attach(t: TestStore) {
+      for (const [k, v] of dirs) t.layouts.set(k, v);
+    },
+    [Symbol.dispose]() {
+      for (const d of dirs.values()) Deno.removeSync(d, { recursive: true });
+    },
+  };
+}
+
+/** A layer of one file. */
+export const layer = (text: string) => [{ path: "file", data: text }];
+
+/** For assert.rejects: a NyxError of a code, with a message that fits. */
+export function code(expected: string, pattern?: RegExp) {
+  return (e: unknown) => {
+    assert.ok(e instanceof NyxError, String(e));
+    assert.equal(e.code, expected, e.message);
+    if (pattern) assert.match(e.message, pattern);
+    return true;
+  };
+}
+
+/** The ledger of the store agrees with du, and nothing but what is listed is on disk. */
+export async function assertConsistent(t: TestStore): Promise<void> {
+  const usage = await t.store.usage();
+  const [images = 0, layers = 0] = await du(`${t.baseDir}/images`, `${t.baseDir}/layers`);
+  assert.equal(usage.images, images + layers);
 }
