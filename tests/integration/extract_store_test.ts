@@ -158,6 +158,15 @@ Deno.test("DurabilityKeeper: marks new layers after a quiet moment, and not whil
   assert.ok(names(layerDir(f.layersDir, diffId)).includes(DURABLE_MARKER));
 });
 
+Deno.test("DurabilityKeeper: a directory that is gone by then is not made again", async () => {
+  using f = new LayerFixture();
+  const gone = `${f.base}/gone`;
+  const keeper = new DurabilityKeeper(linuxFile(), (msg) => assert.fail(msg), 10);
+  keeper.extracting(gone)[Symbol.dispose]();
+  await new Promise((r) => setTimeout(r, 60));
+  assert.throws(() => Deno.statSync(gone), Deno.errors.NotFound);
+});
+
 Deno.test("LayerStore.discard: a committed layer goes whole; a missing one is no error", async () => {
   using f = new LayerFixture();
   const { diffId } = await f.extract(CONTENT);

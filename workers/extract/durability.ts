@@ -1,6 +1,7 @@
 /** Marks layers durable in the background, when nothing is being extracted; see store.ts for the policy. */
 
 import { toErrorData } from "../../daemon/spec/errors.ts";
+import { isErrno } from "../../ffi/errno.ts";
 import type { FileKernel } from "../../ffi/file.ts";
 import { LayerStore } from "./store.ts";
 
@@ -42,9 +43,10 @@ export class DurabilityKeeper {
     this.#dirs.clear();
     for (const dir of dirs) {
       try {
-        using store = new LayerStore(this.k, dir);
+        using store = new LayerStore(this.k, dir, { create: false });
         await store.sync(store.unsynced());
       } catch (e) {
+        if (isErrno(e, "ENOENT")) continue;
         this.warn("Could not make extracted layers durable", { layersDir: dir, error: toErrorData(e) });
       }
     }

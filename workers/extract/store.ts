@@ -39,16 +39,23 @@ export interface CleanResult {
   lost: string[];
 }
 
+/** Options of a {@linkcode LayerStore}. */
+export interface StoreOptions {
+  /** Make the directory (0700) and its parents when it is missing. Default true. */
+  create?: boolean;
+}
+
 /** One layers directory. */
 export class LayerStore implements Disposable {
   readonly #dir: OwnedFd;
 
   /**
    * @param k kernel
-   * @param layersDir absolute directory; made (0700) when it is missing
+   * @param layersDir absolute directory
+   * @param options see {@linkcode StoreOptions}
    */
-  constructor(private readonly k: FileKernel, readonly layersDir: string) {
-    makeDirectories(k, layersDir);
+  constructor(private readonly k: FileKernel, readonly layersDir: string, options: StoreOptions = {}) {
+    if (options.create !== false) makeDirectories(k, layersDir);
     this.#dir = new OwnedFd(k, k.openat(AT_FDCWD, layersDir, DIR_FLAGS));
   }
 
