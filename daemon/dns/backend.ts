@@ -1,0 +1,211 @@
+/** The DNS Backend (D09): a resolver on the gateway of each network, which knows the network's containers. */
+
+import type { Logger } from "../log/logger.ts";
+import { NyxError } from "../spec/errors.ts";
+import { Forwarder } from "./forwarder.ts";
+import { HostResolvers, type Upstream } from "./host_resolvers.ts";
+import { DnsListener } from "./listener.ts";
+import { Resolver } from "./resolver.ts";
+import { type DnsNetwork, type DnsRegistration, Zones } from "./zones.ts";
+
+/** What the supervisor needs of it. */
+export interface DnsRegistry {
+  /** Enters a container's names; what was known of it is replaced. */
+  register(registration: DnsRegistration): void;
+  /** Forgets a container's names. */
+  deregister(id: string): void;
+  /** Addresses of the resolvers that containers of these networks can use; empty when they use the host's. */
+  nameservers(networks: string[]): string[];
+}
+
+/** Settings. */
+export interface DnsOptions {
+  /** `auto` does without where port 53 is taken; `embedded` does not start then; `off` never listens. */
+  mode: "auto" | "embedded" | "off";
+  networks: DnsNetwork[];
+  /** The host's resolv.conf. */
+  resolvConfPath: string;
+  log: Logger;
+  /** Port of containers' resolvers, default 53, and of the host's, default 53; others are for tests. */
+  port?: number;
+  upstreamPort?: number;
+}
+
+/** An address that is not there yet, such as a new IPv6 one that is still checked for duplicates, is tried again. */
+const OPEN_TRIES = 30;
+const OPEN_PAUSE_MS = 50;
+/** How often a port that is taken is tried again. */
+const RETRY_MS = 5000;
+
+/** One daemon's resolver. */
+export class DnsBackend implements DnsRegistry {
+  readonly #options: DnsOptions;
+  readonly #log: Logger;
+  readonly #networks = new Map<string, DnsNetwork>();
+  readonly #zones = new Zones();
+  readonly #forwarder: Forwarder;
+  readonly #resolver: Resolver;
+  /** Open listeners by address. */
+  readonly #listeners = new Map<string, DnsListener>();
+  #retry: ReturnType<typeof setInterval> | undefined;
+
+  /** @param options settings; nothing is opened yet */
+  constructor(options: DnsOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    const host = new HostResolvers(options.resolvConfPath, (resolvers) => {
+      this.#log.info("The host's resolvers have changed", { resolvers: resolvers.join(" ") });
+      this.#forwarder.reset();
+    });
+    this.#forwarder = new Forwarder({ upstreams: () => this.#upstreams(host.current), log: options.log });
+    this.#resolver = new Resolver(this.#zones, this.#forwarder);
+    for (const network of options.networks) this.#add(network);
+  }
+
+  #upstreams(addresses: string[]): Upstream[] {
+    const port = this.#options.upstreamPort ?? 53;
+    // A host that resolves through nyx would make each question go round in circles.
+    return addresses.filter((a) => !this.#listeners.has(a)).map((address) => ({ address, port }));
+  }
+
+  #add(network: DnsNetwork): void {
+    this.#networks.set(network.name, network);
+    this.#zones.addNetwork(network);
+  }
+
+  get #wanted(): { network: string; address: string }[] {
+    return [...this.#networks.values()].flatMap(({ name, gateway, gateway6 }) =>
+      [gateway, gateway6].flatMap((address) => address === undefined ? [] : [{ network: name, address }])
+    );
+  }
+
+  get #missing(): { network: string; address: string }[] {
+    return this.#wanted.filter(({ address }) => !this.#listeners.has(address));
+  }
+
+  #listen(network: string, address: string): void {
+    const { port } = this.#options;
+    const handler = {
+      admits: (client: string) => this.#zones.admits(network, client),
+      respond: (bytes: Uint8Array, client: string) => this.#resolver.respond(bytes, { network, client }),
+    };
+    const options = port === undefined ? { address } : { address, port };
+    this.#listeners.set(address, new DnsListener(options, handler, this.#log));
+  }
+
+  /**
+   * Opens what can be opened at once. For a start beside containers of an earlier run: bridges are there, and each moment
+   * without a resolver is one in which names fail.
+   */
+  openEarly(): void {
+    if (this.#options.mode === "off") return;
+    for (const { network, address } of this.#missing) {
+      try {
+        this.#listen(network, address);
+      } catch {
+        // Reported by open(), if it is still so then.
+      }
+    }
+  }
+
+  /**
+   * Opens all listeners, once the networks are up.
+   *
+   * @returns what an operator should know
+   * @throws NyxError failed_precondition in mode `embedded` when an address cannot be had
+   */
+  async open(): Promise<string[]> {
+    if (this.#options.mode === "off") return [];
+    const warnings: string[] = [];
+    for (const { network, address } of this.#missing) {
+      const failure = await this.#tryListen(network, address);
+      if (failure === undefined) continue;
+      if (this.#options.mode === "embedded") {
+        this.close();
+        throw new NyxError("failed_precondition", `${failure}; or start nyxd with --dns auto or --dns off`);
+      }
+      warnings.push(
+        `${failure}. Until then containers of it use the host's resolvers and do not find each other by name`,
+      );
+    }
+    this.#retry ??= setInterval(() => this.#retryMissing(), RETRY_MS);
+    Deno.unrefTimer(this.#retry);
+    return warnings;
+  }
+
+  /** Listens; returns why it could not, with what helps. */
+  async #tryListen(network: string, address: string): Promise<string | undefined> {
+    const where = `Could not open the resolver of network "${network}" on ${address} port ${this.#options.port ?? 53}`;
+    for (let i = 1;; i++) {
+      try {
+        this.#listen(network, address);
+        return undefined;
+      } catch (e) {
+        if (e instanceof Deno.errors.AddrInUse) {
+          return `${where}: another program has the port on all addresses; let it listen on its own addresses ` +
+            "(dnsmasq: bind-interfaces, unbound and bind: a list of interfaces)";
+        }
+        if (!(e instanceof Deno.errors.AddrNotAvailable)) return `${where}: ${(e as Error).message}`;
+        if (i === OPEN_TRIES) return `${where}: the host does not have the address`;
+        await new Promise((resolve) => setTimeout(resolve, OPEN_PAUSE_MS));
+      }
+    }
+  }
+
+  #retryMissing(): void {
+    for (const { network, address } of this.#missing) {
+      try {
+        this.#listen(network, address);
+        this.#log.info("The resolver is open now", { network, address });
+      } catch {
+        // Somebody still has the port.
+      }
+    }
+  }
+
+  /**
+   * Takes in a network that was made, or changed, and opens its resolver.
+   *
+   * @returns what an operator should know
+   */
+  async addNetwork(network: DnsNetwork): Promise<string[]> {
+    this.#add(network);
+    return await this.open();
+  }
+
+  /** Closes the resolver of a network that goes away, and forgets its names. */
+  removeNetwork(name: string): void {
+    const network = this.#networks.get(name);
+    this.#networks.delete(name);
+    this.#zones.removeNetwork(name);
+    for (const address of [network?.gateway, network?.gateway6]) {
+      if (address === undefined) continue;
+      this.#listeners.get(address)?.close();
+      this.#listeners.delete(address);
+    }
+  }
+
+  register(registration: DnsRegistration): void {
+    this.#zones.register(registration);
+  }
+
+  deregister(id: string): void {
+    this.#zones.deregister(id);
+  }
+
+  nameservers(networks: string[]): string[] {
+    return networks.flatMap((name) => {
+      const network = this.#networks.get(name);
+      return network !== undefined && this.#listeners.has(network.gateway) ? [network.gateway] : [];
+    });
+  }
+
+  /** Closes everything; questions under way get no answer. */
+  close(): void {
+    clearInterval(this.#retry);
+    this.#retry = undefined;
+    this.#forwarder.close();
+    for (const listener of this.#listeners.values()) listener.close();
+    this.#listeners.clear();
+  }
+}
