@@ -185,6 +185,11 @@ export class StreamsFixture implements AsyncDisposable {
     return { port: port2, frames, cancel: () => receiver.cancel() };
   }
 
+  /** Directories of monitors, but those that wait for a container. */
+  monitors(): string[] {
+    return [...Deno.readDirSync(`${this.baseDir}/run/monitor`)].map((e) => e.name).filter((n) => !n.startsWith("."));
+  }
+
   /** Reads a log as bytes. */
   async readLog(
     id: string,

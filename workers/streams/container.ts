@@ -13,10 +13,11 @@ import { monitorDir } from "./directories.ts";
 import type { InputPipe } from "./input.ts";
 import { type LogPolicy, resolvePolicy } from "./log_file.ts";
 import { MonitorFiles, openSink } from "./monitor_files.ts";
-import { createMonitorDir, monitorScript, type MonitorShape } from "./monitor.ts";
+import { createMonitorDir, monitorScript, type MonitorShape, warmCommand } from "./monitor.ts";
 import { Output } from "./output.ts";
 import { processTree } from "./signals.ts";
 import { connectPipes, connectTerminal } from "./stdio.ts";
+import type { WarmMonitor, WarmPool } from "./warm.ts";
 import { spawnSession } from "./spawn.ts";
 import { type ConsoleSocket, holdTerminal, listenConsole, reclaimTerminal, writeLine } from "./terminal.ts";
 
@@ -61,6 +62,7 @@ export class Container {
   #console: ConsoleSocket | undefined;
   #stopWatch: (() => void) | undefined;
   #oom: OomWatch | undefined;
+  #warm: WarmMonitor | undefined;
   #monitorPid: number | undefined;
   #pidFd = -1;
   #pidToken: number | undefined;
@@ -70,7 +72,7 @@ export class Container {
   #completing = false;
   #closed = false;
 
-  private constructor(context: StreamsContext, spec: ContainerSpec, fresh: boolean) {
+  private constructor(context: StreamsContext, spec: ContainerSpec, pool: WarmPool | undefined) {
     this.#context = context;
     this.#spec = spec;
     this.id = spec.id;
@@ -80,7 +82,10 @@ export class Container {
     this.#files = new MonitorFiles(context, this.id, this.dir);
     this.#started.promise.catch(() => {});
     this.#ended.promise.catch(() => {});
-    if (fresh) createMonitorDir(context.files, this.dir, this.#shape);
+    const { tty, stdin, staged } = this.#shape;
+    if (!tty && !stdin && staged) this.#warm = pool?.take();
+    if (this.#warm !== undefined) context.files.renameat2(AT_FDCWD, this.#warm.dir, AT_FDCWD, this.dir, 0);
+    else if (pool !== undefined) createMonitorDir(context.files, this.dir, this.#shape);
     this.output = new Output(
       context,
       this.id,
@@ -109,9 +114,9 @@ export class Container {
     return this.#ended.promise;
   }
 
-  /** Makes a monitor and starts it. The directory must not exist. Watch {@linkcode started}. */
-  static launch(context: StreamsContext, spec: ContainerSpec): Container {
-    const container = new Container(context, spec, true);
+  /** Makes a monitor, or takes one that waits, and starts it. The directory must not exist. Watch {@linkcode started}. */
+  static launch(context: StreamsContext, spec: ContainerSpec, pool: WarmPool): Container {
+    const container = new Container(context, spec, pool);
     try {
       container.#spawn();
     } catch (e) {
@@ -123,7 +128,7 @@ export class Container {
 
   /** Takes over the monitor in an existing directory; undefined when it and its container are gone without a trace. */
   static async adopt(context: StreamsContext, spec: ContainerSpec): Promise<Container | undefined> {
-    const container = new Container(context, spec, false);
+    const container = new Container(context, spec, undefined);
     try {
       if (!(await container.#resume())) {
         container.close();
@@ -203,6 +208,14 @@ export class Container {
     const { crun } = this.#context;
     const { id, bundleDir, tty } = this.#spec;
     this.#watch();
+    if (this.#warm !== undefined) {
+      this.#ackFd = this.#warm.ackFd;
+      this.#watchAck();
+      this.#context.files.write(this.#ackFd, warmCommand(bundleDir, id));
+      this.#monitorPid = this.#warm.child.pid;
+      void this.#warm.child.status.then(() => this.#onMonitorGone());
+      return;
+    }
     const command = ["run", `--bundle=${bundleDir}`, `--pid-file=${this.dir}/pid`];
     if (tty) {
       this.#console = listenConsole(this.#context, id);
@@ -240,7 +253,7 @@ export class Container {
       else if (!alive) this.#onMonitorGone();
       return true;
     }
-    if (!alive) return false;
+    if (!alive || !(await this.#files.hasBegun())) return false;
     // The monitor was started a moment before nyxd died: crun is still at work.
     const timer = setTimeout(() => {
       this.#started.reject(new NyxError("deadline_exceeded", `crun did not start ${this.id} in ${LAUNCH_GRACE_MS} ms`));
@@ -304,18 +317,22 @@ export class Container {
 
   /** Opens the acknowledgement FIFO, which works exactly while the monitor lives, and watches it. */
   #openAck(): boolean {
-    const { files, loop } = this.#context;
+    const { files } = this.#context;
     try {
       this.#ackFd = files.openat(AT_FDCWD, `${this.dir}/ack`, O.WRONLY | O.NONBLOCK | O.CLOEXEC);
     } catch (e) {
       if (isErrno(e, "ENXIO", "ENOENT")) return false;
       throw e;
     }
+    this.#watchAck();
+    return true;
+  }
+
+  #watchAck(): void {
     // Without a reader a FIFO's write end reports ERR, whatever is asked for; room for more is not interesting.
-    this.#ackToken = loop.add(this.#ackFd, EPOLL.ET, (events) => {
+    this.#ackToken = this.#context.loop.add(this.#ackFd, EPOLL.ET, (events) => {
       if ((events & EPOLL.ERR) !== 0) this.#onMonitorGone();
     });
-    return true;
   }
 
   /** The monitor ended although nobody acknowledged. Its container may go on. */

@@ -1,6 +1,6 @@
 /** A process run inside a container by `crun exec`: stdio over pipes or a terminal, exit code, kill. Ends with nyxd. */
 
-import { F } from "../../ffi/file.ts";
+import { AT_FDCWD, F, S } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { EPOLL } from "../../ffi/poll.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
@@ -38,7 +38,7 @@ export class Exec {
   readonly execId: string;
   readonly #context: StreamsContext;
   readonly #spec: ExecSpec;
-  readonly #files: { process: string; pid: string; log: string };
+  readonly #files: { process: string; pid: string; log: string; null: string };
   readonly #attachment: Attachment | undefined;
   readonly #running = Promise.withResolvers<number>();
   #child: Deno.ChildProcess | undefined;
@@ -60,7 +60,7 @@ export class Exec {
     this.execId = spec.execId;
     this.#attachment = attachment;
     const base = `${context.baseDir}/run/exec/${spec.execId}`;
-    this.#files = { process: `${base}.json`, pid: `${base}.pid`, log: `${base}.log` };
+    this.#files = { process: `${base}.json`, pid: `${base}.pid`, log: `${base}.log`, null: `${base}.null` };
     this.#running.promise.catch(() => {});
   }
 
@@ -167,17 +167,39 @@ export class Exec {
     if (consoleSocket !== undefined) command.push(`--console-socket=${consoleSocket.path}`);
     if (detach) command.push("--detach");
     const [path, ...args] = this.#context.crun.argv([...command, id], this.#files.log) as [string, ...string[]];
-    const piped = !tty && !detach && this.#attachment !== undefined;
+    // crun gives the standard streams to the process's user by fchown(2). The host's /dev/null must never be one of them.
+    if (detach) return this.#spawnDetached([path, ...args]);
     const child = new Deno.Command(path, {
       args,
       clearEnv: true,
       env: CRUN_ENV,
-      stdin: stdin && !tty && !detach ? "piped" : "null",
-      stdout: piped ? "piped" : "null",
-      stderr: piped ? "piped" : "null",
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
     }).spawn();
-    if (stdin && !tty && !detach) this.#stdin = child.stdin.getWriter();
+    if (stdin && !tty) this.#stdin = child.stdin.getWriter();
+    else void child.stdin.close().catch(() => {});
+    if (tty || this.#attachment === undefined) this.#discard(child);
     return child;
+  }
+
+  /** Reads and forgets what nobody is attached to. */
+  #discard(child: Deno.ChildProcess): void {
+    const sink = () => new WritableStream<Uint8Array>();
+    for (const stream of [child.stdout, child.stderr]) void stream.pipeTo(sink()).catch(() => {});
+  }
+
+  /** Detached: a null device of the exec's own, which a pipe cannot be, since it must not break when nyxd goes. */
+  #spawnDetached(argv: string[]): Deno.ChildProcess {
+    this.#context.files.mknodat(AT_FDCWD, this.#files.null, S.IFCHR | 0o666, 1, 3);
+    return new Deno.Command("/bin/sh", {
+      args: ["-c", 'exec "$@" <"$0" >"$0" 2>&1', this.#files.null, ...argv],
+      clearEnv: true,
+      env: CRUN_ENV,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
   }
 
   async #readPipes(child: Deno.ChildProcess): Promise<void> {

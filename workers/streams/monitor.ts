@@ -10,7 +10,7 @@
  *   blanks that were there before, so it needs no space on a full disk, and anything else is "not yet".
  * - `ack`: the monitor reads a line from it before it goes. Whoever can open it for writing knows that the monitor lives.
  * - `inctl`: a line into it ends the process that keeps `in` open, which is how the container gets end of file.
- * - `hold`, `console`: for a terminal (terminal.ts).
+ * - `hold`, `holder`: for a terminal (terminal.ts). `warm`, `began`: of a monitor that was started ahead of need (warm.ts).
  *
  * The only commands are builtins and crun. setsid(1) in front keeps signals of nyxd's terminal away; it costs 0.5 ms where
  * Deno.Command's `detached` costs 4, because that forks the whole daemon.
@@ -54,6 +54,36 @@ export function monitorScript({ tty, stdin, staged }: MonitorShape): string {
   return lines.join("\n");
 }
 
+/** Shape of the monitors that are started ahead of need: that of most containers. */
+export const WARM_SHAPE: MonitorShape = { tty: false, stdin: false, staged: true };
+
+/**
+ * Program of a monitor that is started ahead of need and waits for {@linkcode warmCommand} on `ack`; anything else there ends it. Its
+ * arguments are the directory of all monitors and crun's global options. `began` says that the command arrived.
+ */
+export const WARM_SCRIPT = [
+  "base=$1",
+  "shift",
+  "exec 7<>ack",
+  "exec 3<>out 4<>err",
+  "exec 1>out 2>err",
+  "exec 5<>out.stage 6<>err.stage",
+  "IFS= read -r bundle <&7",
+  "IFS= read -r id <&7",
+  "IFS= read -r word <&7",
+  '[ "$word" = run ] || exit 0',
+  ": >began",
+  'set -- "$@" "--log=$base/$id/crun.log" --log-format=json run "--bundle=$bundle" "--pid-file=$base/$id/pid" "$id"',
+  '"$@" 3>&- 4>&- 5>&- 6>&- 7>&-',
+  'echo "exit $?" 1<>exit',
+  "read -r x <&7",
+].join("\n");
+
+/** What makes a waiting monitor run a container; one write, so it arrives whole or not at all. */
+export function warmCommand(bundleDir: string, id: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${bundleDir}\n${id}\nrun\n`);
+}
+
 /** Names of the FIFOs of a monitor. */
 export function fifoNames({ tty, stdin, staged }: MonitorShape): string[] {
   const names = ["ack"];
@@ -79,6 +109,8 @@ export const MONITOR_FILES: readonly string[] = [
   "exit",
   "crun.log",
   "intent",
+  "warm",
+  "began",
 ];
 
 /** Makes a monitor's directory with its FIFOs and blank exit file. The directory must not be there. */

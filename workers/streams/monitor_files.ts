@@ -3,6 +3,7 @@
 import { AT_FDCWD } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import type { StreamsContext } from "./context.ts";
+import { exists } from "./directories.ts";
 import { lastCrunMessage } from "./crun.ts";
 import { LogFile, logPath, type LogPolicy } from "./log_file.ts";
 import { parseExitFile } from "./monitor.ts";
@@ -10,6 +11,8 @@ import type { LogSink } from "./output.ts";
 import { tryReadText } from "./proc.ts";
 import { formatTimeNs } from "./record.ts";
 import { IntentFile, settleIntent } from "./staging.ts";
+
+const COMMAND_GRACE_MS = 200;
 
 /** Fields of /proc/<pid>/stat after the command, which may itself hold spaces and brackets. */
 function statFields(pid: number): string[] | undefined {
@@ -39,6 +42,19 @@ export class MonitorFiles {
   /** What crun ended with, once the monitor has written it. */
   exitCode(): number | undefined {
     return parseExitFile(tryReadText(`${this.#dir}/exit`) ?? "");
+  }
+
+  /**
+   * Whether the monitor was told to run its container. One that was started ahead of need may have been renamed and never told, when
+   * nyxd was killed in between; a command that is already in its FIFO is read within the time that is waited here.
+   */
+  async hasBegun(): Promise<boolean> {
+    if (!exists(`${this.#dir}/warm`)) return true;
+    for (let waited = 0; waited < COMMAND_GRACE_MS; waited += 10) {
+      if (exists(`${this.#dir}/began`)) return true;
+      await new Promise((r) => setTimeout(r, 10));
+    }
+    return false;
   }
 
   /** The last thing that crun had to say. */

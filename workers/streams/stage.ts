@@ -15,6 +15,7 @@ import { parseExitFile, removeMonitorDir, SAFE_ID } from "./monitor.ts";
 import { tryReadText } from "./proc.ts";
 import { parseSignal } from "./signals.ts";
 import { releaseTerminal, writeLine } from "./terminal.ts";
+import { WarmPool } from "./warm.ts";
 import { ociResources } from "./update.ts";
 import { processTable, usageOf } from "./processes.ts";
 
@@ -35,10 +36,12 @@ export class Streams {
   /** Attached before the container was launched. */
   readonly #early = new Map<string, Set<Attachment>>();
   readonly #stopExecWatch: () => void;
+  readonly #pool: WarmPool;
 
   /** @param context run/monitor, run/exec, run/console and logs exist below its baseDir */
   constructor(context: StreamsContext) {
     this.#context = context;
+    this.#pool = new WarmPool(context);
     this.#stopExecWatch = context.watcher.watchDirectory(`${context.baseDir}/run/exec`, (name) => {
       if (name.endsWith(".pid")) this.#execs.get(name.slice(0, -4))?.onPidFile();
     });
@@ -85,11 +88,13 @@ export class Streams {
     else this.#cleanUp(id);
     let onAbort: (() => void) | undefined;
     try {
-      const container = Container.launch(this.#context, request);
+      const container = Container.launch(this.#context, request, this.#pool);
       this.#keep(id, container);
       onAbort = () => container.abandon();
       signal.addEventListener("abort", onAbort);
-      return await container.started;
+      const info = await container.started;
+      this.#pool.refill();
+      return info;
     } catch (e) {
       this.#release(id);
       if (!signal.aborted) throw e;
@@ -287,6 +292,7 @@ export class Streams {
   /** Lets go of everything; monitors and containers go on. */
   async shutdown(): Promise<void> {
     this.#stopExecWatch();
+    this.#pool.close();
     for (const set of this.#early.values()) for (const a of set) a.end("detached");
     for (const exec of this.#execs.values()) exec.abort();
     const logs = [...this.#containers.values()].map((c) => c.output.log?.close());
