@@ -22,7 +22,6 @@ export interface DnsRegistry {
 export interface DnsOptions {
   /** `auto` does without where port 53 is taken; `embedded` does not start then; `off` never listens. */
   mode: "auto" | "embedded" | "off";
-  networks: DnsNetwork[];
   /** The host's resolv.conf. */
   resolvConfPath: string;
   log: Logger;
@@ -59,18 +58,12 @@ export class DnsBackend implements DnsRegistry {
     });
     this.#forwarder = new Forwarder({ upstreams: () => this.#upstreams(host.current), log: options.log });
     this.#resolver = new Resolver(this.#zones, this.#forwarder);
-    for (const network of options.networks) this.#add(network);
   }
 
   #upstreams(addresses: string[]): Upstream[] {
     const port = this.#options.upstreamPort ?? 53;
     // A host that resolves through nyx would make each question go round in circles.
     return addresses.filter((a) => !this.#listeners.has(a)).map((address) => ({ address, port }));
-  }
-
-  #add(network: DnsNetwork): void {
-    this.#networks.set(network.name, network);
-    this.#zones.addNetwork(network);
   }
 
   get #wanted(): { network: string; address: string }[] {
@@ -94,38 +87,58 @@ export class DnsBackend implements DnsRegistry {
   }
 
   /**
-   * Opens what can be opened at once. For a start beside containers of an earlier run: bridges are there, and each moment
-   * without a resolver is one in which names fail.
+   * Takes in the containers of an earlier run and opens what can be opened at once: bridges are there, and each moment without
+   * a resolver is one in which names fail. Networks get their full definitions later, by {@linkcode DnsBackend.addNetwork}.
    */
-  openEarly(): void {
+  resume(containers: { registration: DnsRegistration; networks: DnsNetwork[] }[]): void {
     if (this.#options.mode === "off") return;
+    for (const { registration, networks } of containers) {
+      for (const network of networks) if (!this.#networks.has(network.name)) this.#add(network);
+      this.register(registration);
+    }
     for (const { network, address } of this.#missing) {
       try {
         this.#listen(network, address);
       } catch {
-        // Reported by open(), if it is still so then.
+        // Reported by addNetwork(), if it is still so then.
       }
     }
   }
 
+  #add(network: DnsNetwork): void {
+    const before = this.#networks.get(network.name);
+    const kept = [network.gateway, network.gateway6];
+    for (const address of [before?.gateway, before?.gateway6]) if (!kept.includes(address)) this.#close(address);
+    this.#networks.set(network.name, network);
+    this.#zones.addNetwork(network);
+  }
+
+  #close(address: string | undefined): void {
+    if (address === undefined) return;
+    this.#listeners.get(address)?.close();
+    this.#listeners.delete(address);
+  }
+
   /**
-   * Opens all listeners, once the networks are up.
+   * Takes in a network that is up, whether new or changed, and opens its resolver.
    *
    * @returns what an operator should know
    * @throws NyxError failed_precondition in mode `embedded` when an address cannot be had
    */
-  async open(): Promise<string[]> {
+  async addNetwork(definition: DnsNetwork): Promise<string[]> {
     if (this.#options.mode === "off") return [];
+    this.#add(definition);
     const warnings: string[] = [];
     for (const { network, address } of this.#missing) {
+      if (network !== definition.name) continue;
       const failure = await this.#tryListen(network, address);
       if (failure === undefined) continue;
       if (this.#options.mode === "embedded") {
-        this.close();
+        this.removeNetwork(network);
         throw new NyxError("failed_precondition", `${failure}; or start nyxd with --dns auto or --dns off`);
       }
       warnings.push(
-        `${failure}. Until then containers of it use the host's resolvers and do not find each other by name`,
+        `${failure}. Until then its containers use the host's resolvers and do not find each other by name`,
       );
     }
     this.#retry ??= setInterval(() => this.#retryMissing(), RETRY_MS);
@@ -163,29 +176,16 @@ export class DnsBackend implements DnsRegistry {
     }
   }
 
-  /**
-   * Takes in a network that was made, or changed, and opens its resolver.
-   *
-   * @returns what an operator should know
-   */
-  async addNetwork(network: DnsNetwork): Promise<string[]> {
-    this.#add(network);
-    return await this.open();
-  }
-
   /** Closes the resolver of a network that goes away, and forgets its names. */
   removeNetwork(name: string): void {
     const network = this.#networks.get(name);
     this.#networks.delete(name);
     this.#zones.removeNetwork(name);
-    for (const address of [network?.gateway, network?.gateway6]) {
-      if (address === undefined) continue;
-      this.#listeners.get(address)?.close();
-      this.#listeners.delete(address);
-    }
+    for (const address of [network?.gateway, network?.gateway6]) this.#close(address);
   }
 
   register(registration: DnsRegistration): void {
+    if (this.#options.mode === "off") return;
     this.#zones.register(registration);
   }
 

@@ -48,7 +48,7 @@ export class Resolver {
    * The reply to a message.
    *
    * @param bytes what a client sent
-   * @returns undefined when there must be none: an answer, or too short to have an id
+   * @returns undefined when there must be none: to an answer, to what is too short to have an id, and while it cannot be known
    */
   respond(bytes: Uint8Array, source: Source): Reply | Promise<Reply> | undefined {
     if (bytes.length < HEADER_LENGTH || ((bytes[2] ?? 0) & 0x80) !== 0) return undefined;
@@ -69,13 +69,16 @@ export class Resolver {
     return this.#answer(asked, question, source);
   }
 
-  #answer(asked: Message, question: Question, { network, client }: Source): Reply | Promise<Reply> {
+  #answer(asked: Message, question: Question, { network, client }: Source): Reply | Promise<Reply> | undefined {
     const name = lower(question.name);
     const lookup = this.#zones.lookup(network, client, name);
     if (lookup.found !== undefined || lookup.local) return answerLocally(asked, question, lookup);
     const single = name !== "" && name.length === 1 + name.charCodeAt(0);
-    const own = (single && HOST_TYPES.has(question.type)) || !this.#zones.mayForward(network, client);
-    if (own) return answerLocally(asked, question, { local: true, zone: "" });
+    const may = this.#zones.mayForward(network, client);
+    if (may === "unknown") return undefined;
+    if (!may || (single && HOST_TYPES.has(question.type))) {
+      return answerLocally(asked, question, { local: true, zone: "" });
+    }
     if (!asked.recursionDesired) return replyTo(asked, RCODE.REFUSED);
     return this.#forwarder.forward(asked, question, client);
   }

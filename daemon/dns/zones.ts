@@ -25,8 +25,8 @@ export interface DnsNetwork {
   gateway: string;
   subnet6?: string;
   gateway6?: string;
-  /** Its containers reach nothing outside, so nothing is asked outside for them. */
-  internal?: boolean;
+  /** Its containers reach nothing outside, so nothing is asked outside for them. While it is unknown they get no answer yet. */
+  internal?: boolean | "unknown";
 }
 
 /** A container's place in one network. */
@@ -225,8 +225,10 @@ export class Zones {
   }
 
   /** Whether questions of `client` may be asked outside: not when all its networks are internal. */
-  mayForward(network: string, client: string): boolean {
-    return this.#visible(network, client).some((zone) => zone.network.internal !== true);
+  mayForward(network: string, client: string): boolean | "unknown" {
+    const internal = this.#visible(network, client).map((zone) => zone.network.internal ?? false);
+    if (internal.includes(false)) return true;
+    return internal.includes("unknown") ? "unknown" : false;
   }
 
   #visible(network: string, client: string): Zone[] {
