@@ -238,3 +238,29 @@ Deno.test("streams.launch: cancelled while crun hangs, it kills crun and leaves 
   const left = new TextDecoder().decode((await new Deno.Command("pgrep", { args: ["-f", s.id] }).output()).stdout);
   assert.equal(left, "");
 });
+
+Deno.test("streams: monitors that wait for a container end with nyxd, killed or shut down", async () => {
+  const t = StreamsFixture.bare();
+  const waiting = async () => {
+    const { stdout } = await new Deno.Command("pgrep", { args: ["-f", `${t.baseDir}/run/monitor`] }).output();
+    return new TextDecoder().decode(stdout).trim().split("\n").filter((l) => l !== "").length;
+  };
+  try {
+    const s = spec(t, ["/bin/true"]);
+    const owner = await own(t, s);
+    await pause(100);
+    assert.ok(await waiting() >= 2);
+    await owner.kill();
+    await pause(100);
+    assert.equal(await waiting(), 1, "only the monitor whose exit nobody has acknowledged");
+    await t.init();
+    await t.host.call("adopt", s);
+    await t.host.call("acknowledge", { id: s.id });
+    await pause(100);
+    assert.equal(await waiting(), 2);
+  } finally {
+    await t[Symbol.asyncDispose]();
+  }
+  await pause(50);
+  assert.equal(await waiting(), 0);
+});

@@ -211,7 +211,9 @@ export class Container {
     if (this.#warm !== undefined) {
       this.#ackFd = this.#warm.ackFd;
       this.#watchAck();
-      this.#context.files.write(this.#ackFd, warmCommand(bundleDir, id));
+      // The shell has its own end open: what is written stays when this one is closed.
+      this.#context.files.write(this.#warm.cmdFd, warmCommand(bundleDir, id));
+      this.#context.files.close(this.#warm.cmdFd);
       this.#monitorPid = this.#warm.child.pid;
       void this.#warm.child.status.then(() => this.#onMonitorGone());
       return;

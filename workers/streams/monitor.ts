@@ -10,7 +10,7 @@
  *   blanks that were there before, so it needs no space on a full disk, and anything else is "not yet".
  * - `ack`: the monitor reads a line from it before it goes. Whoever can open it for writing knows that the monitor lives.
  * - `inctl`: a line into it ends the process that keeps `in` open, which is how the container gets end of file.
- * - `hold`, `holder`: for a terminal (terminal.ts). `warm`, `began`: of a monitor that was started ahead of need (warm.ts).
+ * - `hold`, `holder`: for a terminal (terminal.ts). `cmd`, `began`: of a monitor that was started ahead of need (warm.ts).
  *
  * The only commands are builtins and crun. setsid(1) in front keeps signals of nyxd's terminal away; it costs 0.5 ms where
  * Deno.Command's `detached` costs 4, because that forks the whole daemon.
@@ -58,20 +58,23 @@ export function monitorScript({ tty, stdin, staged }: MonitorShape): string {
 export const WARM_SHAPE: MonitorShape = { tty: false, stdin: false, staged: true };
 
 /**
- * Program of a monitor that is started ahead of need and waits for {@linkcode warmCommand} on `ack`; anything else there ends it. Its
- * arguments are the directory of all monitors and crun's global options. `began` says that the command arrived.
+ * Program of a monitor that is started ahead of need and waits for {@linkcode warmCommand} on `cmd`, whose only write end is nyxd's: when
+ * nyxd dies before it has sent one, the shell reads end of file and goes. Its arguments are the directory of all monitors and crun's
+ * global options. `began` says that the command arrived.
  */
 export const WARM_SCRIPT = [
   "base=$1",
   "shift",
+  "exec 8<cmd",
   "exec 7<>ack",
   "exec 3<>out 4<>err",
   "exec 1>out 2>err",
   "exec 5<>out.stage 6<>err.stage",
-  "IFS= read -r bundle <&7",
-  "IFS= read -r id <&7",
-  "IFS= read -r word <&7",
+  "IFS= read -r bundle <&8",
+  "IFS= read -r id <&8",
+  "IFS= read -r word <&8",
   '[ "$word" = run ] || exit 0',
+  "exec 8<&-",
   ": >began",
   'set -- "$@" "--log=$base/$id/crun.log" --log-format=json run "--bundle=$bundle" "--pid-file=$base/$id/pid" "$id"',
   '"$@" 3>&- 4>&- 5>&- 6>&- 7>&-',
@@ -109,7 +112,7 @@ export const MONITOR_FILES: readonly string[] = [
   "exit",
   "crun.log",
   "intent",
-  "warm",
+  "cmd",
   "began",
 ];
 

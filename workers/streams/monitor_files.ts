@@ -49,7 +49,7 @@ export class MonitorFiles {
    * nyxd was killed in between; a command that is already in its FIFO is read within the time that is waited here.
    */
   async hasBegun(): Promise<boolean> {
-    if (!exists(`${this.#dir}/warm`)) return true;
+    if (!exists(`${this.#dir}/cmd`)) return true;
     for (let waited = 0; waited < COMMAND_GRACE_MS; waited += 10) {
       if (exists(`${this.#dir}/began`)) return true;
       await new Promise((r) => setTimeout(r, 10));

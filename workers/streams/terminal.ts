@@ -122,7 +122,7 @@ export function releaseTerminal(context: StreamsContext, dir: string): void {
   writeLine(context, `${dir}/hold`);
 }
 
-/** Writes empty lines (as many as a waiting monitor reads) into a FIFO that somebody reads; false when nobody does. */
+/** Writes a line into a FIFO that somebody reads; false when nobody does. */
 export function writeLine({ files }: StreamsContext, path: string): boolean {
   let fd: number;
   try {
@@ -139,4 +139,4 @@ export function writeLine({ files }: StreamsContext, path: string): boolean {
   }
 }
 
-const LINE = new TextEncoder().encode("\n\n\n");
+const LINE = new TextEncoder().encode("\n");

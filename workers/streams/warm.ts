@@ -3,12 +3,11 @@
  * (the shell's working directory goes with it) and sends one command, so that between a request and crun lies one fork of a small shell.
  */
 
-import { AT_FDCWD, O } from "../../ffi/file.ts";
+import { AT_FDCWD, O, S } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import type { StreamsContext } from "./context.ts";
 import { createMonitorDir, removeMonitorDir, WARM_SCRIPT, WARM_SHAPE } from "./monitor.ts";
 import { spawnSession } from "./spawn.ts";
-import { writeLine } from "./terminal.ts";
 
 const PREFIX = ".warm-";
 /** Waiting monitors: 150 KiB each. */
@@ -19,6 +18,8 @@ const REFILL_MS = 5;
 /** A waiting monitor. */
 export interface WarmMonitor {
   dir: string;
+  /** Write end of its `cmd`; the taker's, to be closed once the command is written. */
+  cmdFd: number;
   /** Write end of its `ack`; the taker's. */
   ackFd: number;
   child: Deno.ChildProcess;
@@ -27,16 +28,16 @@ export interface WarmMonitor {
 /** The waiting monitors of one worker. */
 export class WarmPool {
   readonly #context: StreamsContext;
-  readonly #ready: { dir: string; child: Deno.ChildProcess }[] = [];
+  readonly #ready: Omit<WarmMonitor, "ackFd">[] = [];
   #next = 1;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  /** Sends away what an earlier worker left waiting, and begins to fill. */
+  /** Removes what an earlier nyxd left (its waiting monitors went with it), and begins to fill. */
   constructor(context: StreamsContext) {
     this.#context = context;
     for (const { name } of Deno.readDirSync(this.#base)) {
-      if (name.startsWith(PREFIX)) this.#dismiss(`${this.#base}/${name}`);
+      if (name.startsWith(PREFIX)) removeMonitorDir(context.files, `${this.#base}/${name}`);
     }
     this.refill();
   }
@@ -76,7 +77,7 @@ export class WarmPool {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    for (const { dir } of this.#ready.splice(0)) this.#dismiss(dir);
+    for (const entry of this.#ready.splice(0)) this.#dismiss(entry);
   }
 
   get #base(): string {
@@ -87,21 +88,23 @@ export class WarmPool {
     const { files, crun } = this.#context;
     const dir = `${this.#base}/${PREFIX}${this.#next++}`;
     createMonitorDir(files, dir, WARM_SHAPE);
-    files.close(files.openat(AT_FDCWD, `${dir}/warm`, O.CREAT | O.EXCL | O.WRONLY | O.CLOEXEC, 0o600));
+    files.mknodat(AT_FDCWD, `${dir}/cmd`, S.IFIFO | 0o600, 0, 0);
+    // Read-write, because a write end alone cannot be opened before the shell has come to its own.
+    const cmdFd = files.openat(AT_FDCWD, `${dir}/cmd`, O.RDWR | O.NONBLOCK | O.CLOEXEC);
     const child = spawnSession(WARM_SCRIPT, [this.#base, ...crun.argv([])], dir);
     child.unref();
-    const entry = { dir, child };
+    const entry = { dir, cmdFd, child };
     this.#ready.push(entry);
     void child.status.then(() => {
       const at = this.#ready.indexOf(entry);
       if (at < 0) return;
       this.#ready.splice(at, 1);
-      removeMonitorDir(files, dir);
+      this.#dismiss(entry);
     });
   }
 
-  #dismiss(dir: string): void {
-    writeLine(this.#context, `${dir}/ack`);
+  #dismiss({ dir, cmdFd }: Omit<WarmMonitor, "ackFd">): void {
+    this.#context.files.close(cmdFd);
     removeMonitorDir(this.#context.files, dir);
   }
 }
