@@ -72,6 +72,8 @@ export interface Finding {
   rule?: string;
   /** What to write instead. */
   fix?: string;
+  /** See {@linkcode ComposeDiagnostic.blocks}. */
+  blocks?: boolean;
 }
 
 /** Gathers diagnostics; the same one at the same place is kept once. */

@@ -9,6 +9,8 @@
 export interface ComposeDiagnostic {
   /** Errors make the project unusable; infos (such as extension keys) change nothing. */
   severity: "error" | "warning" | "info";
+  /** The file can be read, printed and planned, but a plan of it is not applied before this is repaired. */
+  blocks?: boolean;
   /** Machine-readable kind, such as `unknown-key`. */
   code: string;
   /** Place in the model, such as `services.web.ports[0]`; empty for the whole file. */
