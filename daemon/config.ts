@@ -14,10 +14,12 @@ export interface DaemonConfig {
   /** Name of the default network. */
   network: string;
   bridge: string;
-  subnet: string;
-  gateway: string;
+  /** Its addresses as asked for; undefined lets the daemon choose what the host leaves free. */
+  addresses?: { subnet: string; gateway: string };
   defaultPublishIp: string;
-  dns: "auto" | "off";
+  dns: "auto" | "embedded" | "off";
+  /** The host's resolv.conf. */
+  resolvConf: string;
   pullPlatform?: string;
   /** Registries that may be reached without TLS. */
   insecureRegistries: string[];
@@ -48,10 +50,19 @@ const FLAGS: readonly Flag[] = [
   { name: "net-driver", value: "native|cni", help: "network backend (default native)" },
   { name: "network", value: "NAME", help: "name of the default network (default nyx)" },
   { name: "bridge", value: "NAME", help: "bridge of the default network (default nyxbr0)" },
-  { name: "subnet", value: "CIDR", help: "its subnet (default 10.88.0.0/16, or NYXD_CONTAINER_SUBNET)" },
+  {
+    name: "subnet",
+    value: "CIDR",
+    help: "its subnet (default NYXD_CONTAINER_SUBNET, else 10.88.0.0/16 or the next that is free)",
+  },
   { name: "gateway", value: "IP", help: "its gateway (default the first address, or NYXD_GATEWAY_IP)" },
   { name: "default-publish-ip", value: "IP", help: "address that -p binds when none is given (default 0.0.0.0)" },
-  { name: "dns", value: "auto|off", help: "auto: containers get the host's reachable resolvers (default auto)" },
+  {
+    name: "dns",
+    value: "auto|embedded|off",
+    help: "resolver for containers on each gateway; auto: unless port 53 is taken (default auto)",
+  },
+  { name: "resolv-conf", value: "PATH", help: "the host's resolvers (default /etc/resolv.conf)" },
   { name: "pull-platform", value: "OS/ARCH[/VARIANT]", help: "platform to pull (default the host's)" },
   { name: "insecure-registry", value: "HOST[:PORT]", help: "registry reached over plain http; may be given again" },
   { name: "init-path", value: "PATH", help: "init binary for --init (default catatonit or tini where installed)" },
@@ -98,6 +109,12 @@ function oneOf<T extends string>(field: string, value: string, allowed: readonly
   return found;
 }
 
+function dnsMode(value: string): DaemonConfig["dns"] {
+  const mode = oneOf("dns", value, ["auto", "embedded", "cni", "off"]);
+  if (mode !== "cni") return mode;
+  throw new NyxError("unimplemented", "DNS by a CNI plugin is not in this version; use --dns auto, embedded or off");
+}
+
 function absolute(field: string, value: string): string {
   if (!value.startsWith("/") || value.includes("\0")) throw invalid(`--${field}`, value, "use an absolute path");
   return value.length > 1 ? value.replace(/\/+$/, "") : value;
@@ -142,7 +159,11 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
   const get = (name: string) => flags.get(name)?.at(-1);
   if (flags.has("help")) return { print: "help" };
   if (flags.has("version")) return { print: "version" };
-  const subnet = get("subnet") ?? env("NYXD_CONTAINER_SUBNET") ?? "10.88.0.0/16";
+  const subnet = get("subnet") ?? env("NYXD_CONTAINER_SUBNET");
+  const gateway = get("gateway") ?? env("NYXD_GATEWAY_IP");
+  if (gateway !== undefined && subnet === undefined) {
+    throw invalid("--gateway", gateway, "give --subnet with it");
+  }
   const bridge = get("bridge") ?? "nyxbr0";
   if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(bridge)) {
     throw invalid("--bridge", bridge, "use at most 15 letters, digits, _ . -");
@@ -165,10 +186,10 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
       netDriver,
       network: get("network") ?? "nyx",
       bridge,
-      subnet,
-      gateway: get("gateway") ?? env("NYXD_GATEWAY_IP") ?? firstAddress(subnet),
+      ...(subnet === undefined ? {} : { addresses: { subnet, gateway: gateway ?? firstAddress(subnet) } }),
       defaultPublishIp: get("default-publish-ip") ?? "0.0.0.0",
-      dns: oneOf("dns", get("dns") ?? "auto", ["auto", "off"]),
+      dns: dnsMode(get("dns") ?? "auto"),
+      resolvConf: absolute("resolv-conf", get("resolv-conf") ?? "/etc/resolv.conf"),
       ...(platform === undefined ? {} : { pullPlatform: platform }),
       insecureRegistries: flags.get("insecure-registry") ?? [],
       logLevel: oneOf("log-level", get("log-level") ?? "info", LOG_LEVELS),

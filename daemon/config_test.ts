@@ -12,13 +12,14 @@ Deno.test("parseArgs: defaults are those that nyxd's users know", () => {
   const c = run([]);
   assert.equal(c.baseDir, "/var/lib/nyxd");
   assert.equal(c.socket, "/run/nyxd/nyxd.sock");
-  assert.deepEqual([c.bridge, c.subnet, c.gateway], ["nyxbr0", "10.88.0.0/16", "10.88.0.1"]);
+  assert.deepEqual([c.bridge, c.addresses], ["nyxbr0", undefined]);
 });
 
 Deno.test("parseArgs: a gateway follows its subnet, and the environment's subnet counts", () => {
-  assert.equal(run(["--subnet", "192.168.5.128/25"]).gateway, "192.168.5.129");
-  assert.equal(run([], (n) => (n === "NYXD_CONTAINER_SUBNET" ? "172.30.0.0/16" : undefined)).gateway, "172.30.0.1");
-  assert.equal(run(["--subnet=10.1.2.3/24"]).gateway, "10.1.2.1");
+  assert.equal(run(["--subnet", "192.168.5.128/25"]).addresses?.gateway, "192.168.5.129");
+  const env = (n: string) => (n === "NYXD_CONTAINER_SUBNET" ? "172.30.0.0/16" : undefined);
+  assert.equal(run([], env).addresses?.gateway, "172.30.0.1");
+  assert.equal(run(["--subnet=10.1.2.3/24"]).addresses?.gateway, "10.1.2.1");
 });
 
 Deno.test("parseArgs: bad values are refused with the flag, the value and what is accepted", () => {
@@ -28,6 +29,7 @@ Deno.test("parseArgs: bad values are refused with the flag, the value and what i
       [["--base-dir", "/dev/shm/nyx"], /--base-dir.*tmpfs/],
       [["--subnet", "10.0.0.0/31"], /--subnet/],
       [["--subnet", "300.0.0.0/16"], /--subnet/],
+      [["--gateway", "10.0.0.1"], /--gateway.*--subnet/],
       [["--log-level", "loud"], /--log-level.*debug, info/],
       [["--bridge", "a-name-that-is-too-long"], /--bridge/],
       [["--nonsense"], /Unknown argument "--nonsense"/],

@@ -10,7 +10,7 @@ import { type ControlServer, serveControl } from "./control/server.ts";
 import { groupId } from "./host_files.ts";
 import { lockBaseDir } from "./lock.ts";
 import type { Logger } from "./log/logger.ts";
-import { assemble, type Parts } from "./parts.ts";
+import { assemble, type Parts, SHARED_DIRS } from "./parts.ts";
 import { recover } from "./supervisor/recover.ts";
 import { LoopDelay } from "./system/loop_delay.ts";
 import { System } from "./system/system.ts";
@@ -56,7 +56,7 @@ export class Daemon {
    * @param exit called after the daemon has stopped because the API asked it to
    */
   async open(exit: () => void): Promise<void> {
-    const { supervisor, deps, images, volumes, events, host, crunVersion, warnings } = this.#parts;
+    const { supervisor, deps, images, volumes, events, host, addresses, crunVersion, warnings } = this.#parts;
     for (const warning of warnings) this.#log.warn(warning);
     const recovery = await recover(supervisor, deps);
     if (Object.values(recovery).some((n) => n > 0)) {
@@ -67,6 +67,7 @@ export class Daemon {
     const system = new System({
       config: this.#config,
       host,
+      addresses,
       crunVersion,
       supervisor,
       stages: deps.stages,
@@ -97,7 +98,7 @@ export class Daemon {
   }
 
   async #stop(stopContainers: boolean): Promise<void> {
-    const { supervisor, deps: { stages }, images, events } = this.#parts;
+    const { supervisor, deps: { stages }, images, dns, events } = this.#parts;
     await this.#control?.close();
     if (stopContainers) await supervisor.stopAll();
     supervisor.close();
@@ -110,11 +111,12 @@ export class Daemon {
         this.#log.error(`Could not ${what} at shutdown`, { error });
       }
     };
+    await attempt("close the resolver", () => dns.close());
     await attempt("close the streams", () => stages.streams.call("shutdown", {}));
     await attempt("close the network", () => stages.network.call("shutdown", { keepNetworks: keep }));
     await attempt("end the image workers", () => images.dispose());
     if (!keep) {
-      for (const dir of ["run", "overlay"]) {
+      for (const dir of SHARED_DIRS) {
         await attempt(
           `unmount ${dir}`,
           () => stages.rootfs.call("unmountBelow", { path: `${this.#config.baseDir}/${dir}` }),
@@ -147,7 +149,12 @@ export async function startDaemon(config: DaemonConfig, log: Logger, exit: () =>
   try {
     const parts = await assemble(config, log, workers, events);
     const daemon = new Daemon(config, log, { workers, lock, parts });
-    await daemon.open(exit);
+    try {
+      await daemon.open(exit);
+    } catch (e) {
+      await daemon.stop({ stopContainers: false });
+      throw e;
+    }
     const startMs = Math.round(performance.now() - began);
     log.info("nyxd is ready", { socket: config.socket, baseDir: config.baseDir, startMs });
     return daemon;

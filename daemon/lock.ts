@@ -23,5 +23,11 @@ export async function lockBaseDir(baseDir: string): Promise<Disposable> {
   }
   await file.truncate();
   await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
-  return { [Symbol.dispose]: () => file.close() };
+  let held = true;
+  return {
+    [Symbol.dispose]: () => {
+      if (held) file.close();
+      held = false;
+    },
+  };
 }

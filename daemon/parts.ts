@@ -1,13 +1,17 @@
 /** Makes the daemon's parts and connects them: stores, supervisor, workers and their events. */
 
 import type { DaemonConfig } from "./config.ts";
+import { DnsBackend } from "./dns/backend.ts";
+import { networksOf, registrationOf } from "./dns/registration.ts";
 import { EventBus } from "./events/bus.ts";
+import { type Subnet, withFreeSubnet } from "./default_network.ts";
 import { findInit, hostname } from "./host_files.ts";
 import { ImageStore } from "./images/store.ts";
 import type { Logger } from "./log/logger.ts";
 import type { ContainerRecord } from "./persist/record.ts";
 import { RecordStore } from "./persist/store.ts";
 import { hostWarnings, readHostFacts } from "./runtime/host_facts.ts";
+import { settleAll } from "./settle.ts";
 import { parsePlatform } from "./spec/platform.ts";
 import type { ContainerDefaults, Stages, SupervisorDeps } from "./supervisor/deps.ts";
 import { networkIds, readopt } from "./supervisor/recover.ts";
@@ -22,12 +26,18 @@ export interface Parts {
   supervisor: Supervisor;
   images: ImageStore;
   volumes: Volumes;
+  dns: DnsBackend;
   events: EventBus;
   host: HostFacts;
+  /** Addresses of the default network. */
+  addresses: Subnet;
   crunVersion: string;
   /** What an operator should know, as sentences. */
   warnings: string[];
 }
+
+/** Directories below which mounts are made; shared, so that the streams worker's mount namespace sees what comes later. */
+export const SHARED_DIRS = ["run", "overlay", "volumes"];
 
 const LOG_DEFAULTS: ContainerDefaults["log"] = {
   driver: "json",
@@ -48,7 +58,7 @@ async function startStages(config: DaemonConfig, workers: Workers): Promise<{ st
   };
   await Promise.all(Object.values(stages).map((w) => w.ready));
   const host = await readHostFacts(stages.rootfs);
-  for (const dir of ["run", "overlay"]) await stages.rootfs.call("shareDir", { path: `${config.baseDir}/${dir}` });
+  for (const dir of SHARED_DIRS) await stages.rootfs.call("shareDir", { path: `${config.baseDir}/${dir}` });
   return { stages, host };
 }
 
@@ -76,9 +86,21 @@ function imageStore(
 async function undo(baseDir: string, stages: Stages, records: ContainerRecord[]): Promise<void> {
   if (networkIds(records).live.length > 0) return;
   await stages.network.call("shutdown", { keepNetworks: false }).catch(() => {});
-  for (const dir of ["run", "overlay"]) {
+  for (const dir of SHARED_DIRS) {
     await stages.rootfs.call("unmountBelow", { path: `${baseDir}/${dir}` }).catch(() => {});
   }
+}
+
+/** Lets the containers of an earlier run be found by name again, as long as nothing says that they are gone. */
+function resumeDns(dns: DnsBackend, network: string, records: ContainerRecord[]): ContainerRecord[] {
+  const live = new Set(networkIds(records).live);
+  dns.resume(
+    records.filter((r) => live.has(r.id)).map((record) => ({
+      registration: registrationOf(record, network),
+      networks: networksOf(record, network),
+    })),
+  );
+  return records;
 }
 
 /** Makes and connects everything; containers of an earlier run are known, but not taken in yet. */
@@ -90,11 +112,12 @@ export async function assemble(
 ): Promise<Parts> {
   const { baseDir } = config;
   const store = new RecordStore(baseDir, log);
+  const dns = new DnsBackend({ mode: config.dns, resolvConfPath: config.resolvConf, log: log.with({ part: "dns" }) });
   const events = new EventBus(`${baseDir}/supervisor/events.ndjson`);
   await store.prepare();
   const [{ stages, host }, records, initPath, name] = await Promise.all([
     startStages(config, workers),
-    store.load(),
+    store.load().then((records) => resumeDns(dns, config.network, records)),
     findInit(config.initPath),
     hostname(),
     events.load(),
@@ -111,24 +134,27 @@ export async function assemble(
     stages,
     images,
     volumes,
+    dns,
     store,
     events,
     log,
     host,
     defaults: {
       network: config.network,
-      gateway: config.gateway,
+      // Known once the network is up, before any container is.
+      gateway: "",
       log: LOG_DEFAULTS,
       stopTimeoutS: 10,
       ...(initPath === undefined ? {} : { initPath }),
       hostname: name,
       cgroupParent: config.cgroupParent,
+      resolvConfPath: config.resolvConf,
     },
   };
   const supervisor = new Supervisor(deps);
   for (const record of records) supervisor.admit(record);
   workerEvents.streams = (event) => supervisor.onStreams(event);
-  const initNetwork = () => stages.network.call("init", networkInit(config, supervisor));
+  const initNetwork = (subnet: Subnet) => stages.network.call("init", networkInit(config, subnet, supervisor));
   const initStreams = () =>
     stages.streams.call("init", {
       baseDir,
@@ -137,14 +163,20 @@ export async function assemble(
       cgroup: host.cgroup,
       logDefaults: LOG_DEFAULTS,
     });
-  const ready = Promise.all([initNetwork(), initStreams(), images.open()]);
-  const [network, streams] = await ready.catch(async (e) => {
+  const choice = `${baseDir}/network/default.json`;
+  const ready = settleAll([withFreeSubnet(config.addresses, choice, initNetwork), initStreams(), images.open()]);
+  const [{ result: network, chosen }, streams] = await ready.catch(async (e) => {
+    await undo(baseDir, stages, records);
+    throw e;
+  });
+  deps.defaults.gateway = chosen.gateway;
+  const dnsWarnings = await dns.addNetwork({ name: config.network, ...chosen }).catch(async (e) => {
     await undo(baseDir, stages, records);
     throw e;
   });
   workerEvents.respawned = (worker) => {
     const again = worker === "network"
-      ? initNetwork()
+      ? initNetwork(chosen)
       : worker === "streams"
       ? initStreams().then(() => readopt(supervisor, deps))
       : undefined;
@@ -155,15 +187,17 @@ export async function assemble(
     supervisor,
     images,
     volumes,
+    dns,
     events,
     host,
+    addresses: chosen,
     crunVersion: streams.crunVersion,
-    warnings: [...hostWarnings(host), ...network.warnings],
+    warnings: [...hostWarnings(host), ...network.warnings, ...dnsWarnings],
   };
 }
 
-function networkInit(config: DaemonConfig, supervisor: Supervisor) {
-  const { network: name, bridge, subnet, gateway } = config;
+function networkInit(config: DaemonConfig, { subnet, gateway }: Subnet, supervisor: Supervisor) {
+  const { network: name, bridge } = config;
   return {
     baseDir: config.baseDir,
     networks: [{ name, driver: "bridge" as const, bridge, subnet, gateway }],

@@ -46,10 +46,17 @@ const HOST_FILES = [
   "/usr/bin/tini-static",
   "/usr/bin/tini",
   "/usr/bin/setsid",
+  "/usr/sbin/nft",
+  "/sbin/nft",
 ];
 
+/** systemd's notify socket: sending to a socket file counts as writing. */
+const NOTIFY = "/run/systemd/notify";
+/** Where nft is; looked for before it is run. */
+const NFT = ["/usr/sbin/nft", "/sbin/nft"];
+
 /** Programs: crun runs containers, sh and setsid are their monitors, nft stands in where libnftables is missing. */
-const PROGRAMS = ["/bin/sh", "/usr/bin/setsid", "/usr/sbin/nft"];
+const PROGRAMS = ["/bin/sh", "/usr/bin/setsid", ...NFT];
 
 /** Environment variables that are read. */
 const ENVIRONMENT = [
@@ -74,11 +81,11 @@ export function nyxdPermissions(paths: PermissionPaths): PermissionFlag[] {
   const source = paths.sourceDir === undefined ? [] : [paths.sourceDir];
   return [
     {
-      flag: `--allow-read=${[...own, ...source, ...HOST_FILES, ...(paths.extraRead ?? [])].join(",")}`,
+      flag: `--allow-read=${[...own, ...source, NOTIFY, ...HOST_FILES, ...(paths.extraRead ?? [])].join(",")}`,
       reason:
         "its state and socket, its own modules (workers are loaded by path), the host's resolvers, name and groups",
     },
-    { flag: `--allow-write=${own.join(",")}`, reason: "its state and socket, nothing else" },
+    { flag: `--allow-write=${[...own, NOTIFY].join(",")}`, reason: "its state and socket; systemd's notify socket" },
     { flag: "--allow-net", reason: "registries, whose hosts the user names, and its own unix socket" },
     { flag: `--allow-ffi=${LIBRARIES.join(",")}`, reason: "system calls that Deno has no function for; libnftables" },
     {

@@ -4,6 +4,8 @@ import type { Logger } from "./log/logger.ts";
 import type { StageTypes } from "../workers/envelope.ts";
 import { WorkerHost } from "../workers/host.ts";
 import { bundlePermissions } from "../workers/bundle/permissions.ts";
+import { startExtractWorker } from "../workers/extract/permissions.ts";
+import { networkPermissions } from "../workers/network/permissions.ts";
 import { startPullWorker } from "../workers/pull/permissions.ts";
 import type {
   BundleStage,
@@ -22,12 +24,24 @@ export interface WorkerEvents {
   respawned?: (name: string) => void;
 }
 
+/** A worker's permissions before those it needs. */
+const NOTHING = {
+  env: false,
+  ffi: false,
+  import: false,
+  net: false,
+  read: false,
+  run: false,
+  sys: false,
+  write: false,
+} as const;
+
 /** Makes the workers of one daemon. */
 export class Workers {
   readonly #log: Logger;
   readonly #events: WorkerEvents;
   readonly #baseDir: string;
-  readonly #hosts: { terminate(): void }[] = [];
+  readonly #hosts = new Set<{ terminate(): void }>();
 
   /**
    * @param baseDir the daemon's base directory
@@ -42,14 +56,15 @@ export class Workers {
 
   #host<S extends StageTypes>(name: string, start: () => Worker, onEvent?: (e: S["event"]) => void): WorkerHost<S> {
     const log = this.#log.with({ worker: name });
-    const host = new WorkerHost<S>({
+    const host: WorkerHost<S> = new WorkerHost<S>({
+      onTerminate: () => this.#hosts.delete(host),
       name,
       start,
       onLog: (level, msg, fields) => log.log(level, msg, fields),
       onRespawn: () => this.#events.respawned?.(name),
       ...(onEvent === undefined ? {} : { onEvent }),
     });
-    this.#hosts.push(host);
+    this.#hosts.add(host);
     return host;
   }
 
@@ -60,17 +75,18 @@ export class Workers {
 
   /** Unpacking. */
   extract(): WorkerHost<ExtractStage> {
-    return this.#host<ExtractStage>(
-      "extract",
-      () => new Worker(new URL("../workers/extract/main.ts", import.meta.url), { type: "module" }),
-    );
+    return this.#host<ExtractStage>("extract", () => startExtractWorker());
   }
 
   /** Mounts, volumes, trees. */
   rootfs(): WorkerHost<RootfsStage> {
     return this.#host<RootfsStage>(
       "rootfs",
-      () => new Worker(new URL("../workers/rootfs/main.ts", import.meta.url), { type: "module" }),
+      () =>
+        new Worker(new URL("../workers/rootfs/main.ts", import.meta.url), {
+          type: "module",
+          deno: { permissions: { ...NOTHING, ffi: "inherit", read: [this.#baseDir], write: [this.#baseDir] } },
+        }),
     );
   }
 
@@ -87,7 +103,11 @@ export class Workers {
   network(): WorkerHost<NetworkStage> {
     return this.#host<NetworkStage>(
       "network",
-      () => new Worker(new URL("../workers/network/main.ts", import.meta.url), { type: "module" }),
+      () =>
+        new Worker(new URL("../workers/network/main.ts", import.meta.url), {
+          type: "module",
+          deno: { permissions: networkPermissions(this.#baseDir) },
+        }),
       (e) => this.#events.network?.(e),
     );
   }
@@ -96,13 +116,19 @@ export class Workers {
   streams(): WorkerHost<StreamsStage> {
     return this.#host<StreamsStage>(
       "streams",
-      () => new Worker(new URL("../workers/streams/main.ts", import.meta.url), { type: "module" }),
+      () =>
+        new Worker(new URL("../workers/streams/main.ts", import.meta.url), {
+          type: "module",
+          deno: {
+            permissions: { ...NOTHING, ffi: "inherit", run: "inherit", read: "inherit", write: [this.#baseDir] },
+          },
+        }),
       (e) => this.#events.streams?.(e),
     );
   }
 
   /** Ends all workers. */
   terminate(): void {
-    for (const host of this.#hosts) host.terminate();
+    for (const host of [...this.#hosts]) host.terminate();
   }
 }

@@ -23,6 +23,8 @@ export const TEST_PACKAGES: readonly string[] = [
   "netcat-openbsd",
   "socat",
   "iputils-ping",
+  "bind9-dnsutils",
+  "dnsperf",
   "zstd",
   "xz-utils",
   "attr",

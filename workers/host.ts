@@ -18,6 +18,8 @@ export interface HostOptions<S extends StageTypes> {
   onEvent?: (event: S["event"]) => void;
   /** Called with each log line of the worker. */
   onLog?: (level: LogLevel, msg: string, fields: Record<string, unknown>) => void;
+  /** Called when the worker was stopped for good. */
+  onTerminate?: () => void;
   /** Called after a dead worker was replaced, so that its owner can send the worker its state anew. */
   onRespawn?: () => void;
 }
@@ -140,6 +142,7 @@ export class WorkerHost<S extends StageTypes> {
     this.#failAll("was stopped");
     this.#ready.promise.catch(() => {});
     this.#ready.reject(new NyxError("unavailable", `Worker ${this.#options.name} was stopped`));
+    this.#options.onTerminate?.();
   }
 
   #post(frame: HostFrame): void {

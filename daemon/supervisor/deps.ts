@@ -1,5 +1,6 @@
 /** What the supervisor needs of the rest of the daemon, as narrow interfaces, so that each part can be replaced in a test. */
 
+import type { DnsRegistry } from "../dns/backend.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { Logger } from "../log/logger.ts";
 import type { RecordedMount } from "../persist/record.ts";
@@ -82,6 +83,8 @@ export interface ContainerDefaults {
   hostname: string;
   /** Parent cgroup of all containers. */
   cgroupParent: string;
+  /** The host's resolv.conf. */
+  resolvConfPath: string;
 }
 
 /** Everything together. */
@@ -90,6 +93,7 @@ export interface SupervisorDeps {
   stages: Stages;
   images: ImageSource;
   volumes: VolumeSource;
+  dns: DnsRegistry;
   store: RecordStore;
   events: EventBus;
   log: Logger;

@@ -36,27 +36,38 @@ export function hostsLines(
   return lines;
 }
 
+/** What resolv.conf depends on beside the container's settings. */
+export interface ResolverPlace {
+  /** False when the container uses the host's network. */
+  ownNetwork: boolean;
+  /** nyx's resolvers on the container's networks, the default route's first; empty when there are none. */
+  embedded: string[];
+}
+
 /**
- * resolv.conf of a container: its own settings where given, else the host's without loopback resolvers, which a network
- * namespace of its own cannot reach.
+ * resolv.conf of a container. Its own servers where given; else nyx's resolver on its network; else the host's without
+ * loopback ones, which a network namespace of its own cannot reach. Only one kind is listed: resolvers that know different
+ * names would make the answer depend on which one is asked.
+ *
+ * With nyx's resolver a name is tried as it is before the search list (ndots:0, as Docker has it), so that the name of a
+ * container is not asked outside with a suffix first.
  *
  * @param host text of the host's resolv.conf
- * @param ownNetwork false when the container uses the host's network
+ * @param place where the container is
  */
 export function resolvConf(
   config: Pick<ContainerConfig, "dns" | "dnsSearch" | "dnsOptions">,
   host: string,
-  ownNetwork: boolean,
+  place: ResolverPlace,
 ): string {
   const of = (key: string) =>
     host.split("\n").map((l) => l.trim().split(/\s+/)).filter((w) => w[0] === key).flatMap((w) => w.slice(1));
-  const loopback = (ip: string) => ip.startsWith("127.") || ip === "::1";
-  const servers = config.dns?.length
-    ? config.dns
-    : of("nameserver").filter((ip) => !ownNetwork || !loopback(ip)).slice(0, 3);
+  const servers = serversFor(config.dns, of("nameserver"), place);
   const searched = config.dnsSearch ?? of("search").concat(of("domain"));
   const search = searched.length === 1 && searched[0] === "." ? [] : searched;
-  const options = config.dnsOptions ?? of("options");
+  const options = [...config.dnsOptions ?? of("options")];
+  const embedded = place.embedded.length > 0 && !config.dns?.length;
+  if (embedded && !options.some((o) => o.startsWith("ndots:"))) options.push("ndots:0");
   const lines = servers.map((ip) => `nameserver ${ip}`);
   if (search.length > 0) lines.push(`search ${search.join(" ")}`);
   if (options.length > 0) lines.push(`options ${options.join(" ")}`);
@@ -64,4 +75,14 @@ export function resolvConf(
     if (/\s/.test(word)) throw invalid("dns", word, "a word of resolv.conf has no white space");
   }
   return lines.length === 0 ? "# This host has no resolver that a container can reach.\n" : lines.join("\n") + "\n";
+}
+
+/** resolv.conf(5) knows three servers. */
+const MAX_SERVERS = 3;
+
+function serversFor(own: string[] | undefined, host: string[], { ownNetwork, embedded }: ResolverPlace): string[] {
+  if (own !== undefined && own.length > 0) return own;
+  if (embedded.length > 0) return embedded.slice(0, MAX_SERVERS);
+  const loopback = (ip: string) => ip.startsWith("127.") || ip === "::1";
+  return host.filter((ip) => !ownNetwork || !loopback(ip)).slice(0, MAX_SERVERS);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { hostsLines, resolvConf } from "./etc_files.ts";
 
+const bare = { ownNetwork: true, embedded: [] };
 const own = { hostname: "web", addresses: ["10.88.0.2"], aliases: ["api"] };
 
 Deno.test("hostsLines: extra hosts come first, host-gateway is the gateway, v6 may stand in brackets", () => {
@@ -18,12 +19,26 @@ Deno.test("hostsLines: an attacker's newline or comment in a name is refused", (
 
 Deno.test("resolvConf: the host's loopback resolver is dropped unless the host's network is used", () => {
   const host = "nameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch a.example b.example\noptions edns0\n";
-  assert.equal(resolvConf({}, host, true), "nameserver 9.9.9.9\nsearch a.example b.example\noptions edns0\n");
-  assert.match(resolvConf({}, host, false), /^nameserver 127\.0\.0\.53\n/);
+  assert.equal(resolvConf({}, host, bare), "nameserver 9.9.9.9\nsearch a.example b.example\noptions edns0\n");
+  assert.match(resolvConf({}, host, { ...bare, ownNetwork: false }), /^nameserver 127\.0\.0\.53\n/);
 });
 
 Deno.test("resolvConf: own settings win, a lone dot clears the search list", () => {
   const host = "nameserver 9.9.9.9\nsearch a.example\n";
-  assert.equal(resolvConf({ dns: ["1.1.1.1"], dnsSearch: ["."] }, host, true), "nameserver 1.1.1.1\n");
-  assert.throws(() => resolvConf({ dns: ["1.1.1.1\nsearch evil"] }, host, true), /Invalid dns/);
+  assert.equal(resolvConf({ dns: ["1.1.1.1"], dnsSearch: ["."] }, host, bare), "nameserver 1.1.1.1\n");
+  assert.throws(() => resolvConf({ dns: ["1.1.1.1\nsearch evil"] }, host, bare), /Invalid dns/);
+});
+
+Deno.test("resolvConf: nyx's resolver stands alone, keeps the search list, and asks for ndots:0 unless ndots is set", () => {
+  const host = "nameserver 9.9.9.9\nsearch a.example\noptions timeout:1\n";
+  const place = { ownNetwork: true, embedded: ["10.88.0.1"] };
+  assert.equal(
+    resolvConf({}, host, place),
+    "nameserver 10.88.0.1\nsearch a.example\noptions timeout:1 ndots:0\n",
+  );
+  assert.match(resolvConf({ dnsOptions: ["ndots:2"] }, host, place), /^options ndots:2$/m);
+  assert.equal(
+    resolvConf({ dns: ["1.1.1.1"] }, host, place),
+    "nameserver 1.1.1.1\nsearch a.example\noptions timeout:1\n",
+  );
 });

@@ -35,6 +35,7 @@ async function processOf(
     ...(request.user === undefined ? {} : { user: request.user }),
     ...(request.workingDir === undefined ? {} : { workingDir: request.workingDir }),
     privileged: request.privileged === true,
+    hostCapabilities: deps.host.capabilities,
     ...(passwd === undefined ? {} : { passwd }),
     ...(group === undefined ? {} : { group }),
     ...(size === undefined ? {} : { consoleSize: size }),

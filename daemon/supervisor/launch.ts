@@ -3,7 +3,9 @@
  * back. Everything is keyed by the container's id and idempotent, so that a half-done start can be taken down or redone.
  */
 
+import { registrationOf } from "../dns/registration.ts";
 import type { ContainerRecord } from "../persist/record.ts";
+import { settleAll } from "../settle.ts";
 import { NyxError, toNyxError } from "../spec/errors.ts";
 import type { HostDevice, NetworkResult, ResolvedMount } from "../../workers/protocol.ts";
 import type { SupervisorDeps } from "./deps.ts";
@@ -13,6 +15,8 @@ import { hostsLines, resolvConf } from "./etc_files.ts";
 export interface Joined {
   network?: { netnsPath: string; bundleDir: string; addresses: string[] };
   pids: { pid?: number; ipc?: number; uts?: number };
+  /** /dev/shm of the container whose IPC namespace is joined. */
+  shmPath?: string;
 }
 
 /** How the process is connected. */
@@ -22,6 +26,8 @@ export interface LaunchOptions {
 
 const ETC_PASSWD = "/etc/passwd";
 const ETC_GROUP = "/etc/group";
+/** Docker's size of /dev/shm. */
+const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
 /** Whether the container gets a network namespace that the network worker makes. */
 export function ownsNetwork(mode: string): boolean {
@@ -69,21 +75,23 @@ async function setupNetwork(deps: SupervisorDeps, record: ContainerRecord): Prom
 async function prepareRootfs(
   deps: SupervisorDeps,
   record: ContainerRecord,
-): Promise<{ files: Record<string, Uint8Array>; mounts: ResolvedMount[] }> {
+): Promise<{ files: Record<string, Uint8Array>; mounts: ResolvedMount[]; shmPath?: string }> {
   const workingDir = record.spec.workingDir ?? record.image.exec.WorkingDir ?? "/";
-  const { rootfs, files } = await deps.stages.rootfs.call("mount", {
+  const { rootfs, files, shmPath } = await deps.stages.rootfs.call("mount", {
     id: record.id,
     baseDir: deps.baseDir,
     layers: record.image.layers,
     volatile: record.spec.autoRemove === true,
     ensureDirs: workingDir === "/" || workingDir === "" ? [] : [workingDir],
     readFiles: [ETC_PASSWD, ETC_GROUP],
+    ...(record.spec.ipcMode === "shareable" ? { shmSizeBytes: record.spec.shmSizeBytes ?? DEFAULT_SHM_BYTES } : {}),
   });
   record.rootFS = rootfs;
-  if ((record.spec.mounts ?? []).length === 0) return { files, mounts: [] };
+  const shm = shmPath === undefined ? {} : { shmPath };
+  if ((record.spec.mounts ?? []).length === 0) return { files, mounts: [], ...shm };
   const { mounts, resolved } = await deps.volumes.resolve(record.id, record.spec.mounts ?? [], rootfs);
   record.mounts = mounts;
-  return { files, mounts: resolved };
+  return { files, mounts: resolved, ...shm };
 }
 
 /** cgroup path that crun is given. */
@@ -98,9 +106,9 @@ async function findDevices(deps: SupervisorDeps, record: ContainerRecord): Promi
   return (await deps.stages.rootfs.call("hostDevices", { devices, all: privileged === true })).devices;
 }
 
-async function readHostResolvConf(): Promise<string> {
+async function readHostResolvConf(path: string): Promise<string> {
   try {
-    return await Deno.readTextFile("/etc/resolv.conf");
+    return await Deno.readTextFile(path);
   } catch {
     return "";
   }
@@ -122,11 +130,15 @@ export async function launch(
     prepareRootfs(deps, record),
     setupNetwork(deps, record),
     findDevices(deps, record),
-    readHostResolvConf(),
+    readHostResolvConf(deps.defaults.resolvConfPath),
   ]);
+  const shmPath = joined.shmPath ?? root.shmPath;
+  if (network !== undefined && network.ports.length > 0) record.warnings.push(...network.warnings);
   const addresses = network?.endpoints.flatMap((e) => e.ip6 === undefined ? [e.ip] : [e.ip, e.ip6]) ?? [];
   if (network === undefined) delete record.network;
   else record.network = network;
+  // Before the process runs, so that whoever it tells of itself finds it.
+  deps.dns.register(registrationOf(record, deps.defaults.network));
   record.ports = network?.ports ?? [];
   const netnsPath = network?.netnsPath ?? joined.network?.netnsPath;
   if (netnsPath === undefined) delete record.netNS;
@@ -148,9 +160,13 @@ export async function launch(
     joinPids: joined.pids,
     mounts: root.mounts,
     ...(devices === undefined ? {} : { devices }),
+    ...(shmPath === undefined ? {} : { shmPath }),
     hostname: record.hostname,
     hosts: hostsLines(record.spec, { hostname: record.hostname, addresses, aliases }, deps.defaults.gateway),
-    resolvConf: resolvConf(record.spec, hostResolvConf, networkMode(record) !== "host"),
+    resolvConf: resolvConf(record.spec, hostResolvConf, {
+      ownNetwork: networkMode(record) !== "host",
+      embedded: deps.dns.nameservers(network?.endpoints.map((e) => e.network) ?? []),
+    }),
     ...(joined.network === undefined ? {} : { shareEtcFrom: joined.network.bundleDir }),
     cgroupsPath: cgroupsPath(deps, record),
     host: deps.host,
@@ -174,15 +190,6 @@ export async function launch(
   return result.pid;
 }
 
-/** Waits for all, then throws the first error: nothing of a failed start is still under way when it is taken down. */
-async function settleAll<T extends readonly unknown[]>(
-  promises: readonly [...{ [K in keyof T]: Promise<T[K]> }],
-): Promise<T> {
-  const settled = await Promise.allSettled(promises);
-  for (const s of settled) if (s.status === "rejected") throw toNyxError(s.reason, "container.start");
-  return settled.map((s) => (s as PromiseFulfilledResult<unknown>).value) as unknown as T;
-}
-
 /**
  * Takes down what a run of the container used; its files, addresses and ports stay reserved. Never stops at the first
  * error.
@@ -191,6 +198,7 @@ async function settleAll<T extends readonly unknown[]>(
  */
 export async function takeDown(deps: SupervisorDeps, record: ContainerRecord, removeDirs: boolean): Promise<void> {
   const { streams, network, rootfs } = deps.stages;
+  deps.dns.deregister(record.id);
   const failures: string[] = [];
   const attempt = async (what: string, job: () => Promise<unknown>) => {
     try {

@@ -8,6 +8,7 @@ import { parseRestart } from "../spec/parse/restart.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import type { ContainerRecord } from "../persist/record.ts";
 import type { StreamsStage } from "../../workers/protocol.ts";
+import { registrationOf } from "../dns/registration.ts";
 import { HealthWatch } from "../health/watch.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
 import { ownChanges } from "./changes.ts";
@@ -100,16 +101,18 @@ export class Supervisor implements ContainerService, Owner {
       return other;
     };
     const pid = target(record.spec.pidMode, "pid")?.record.state.pid;
-    const ipc = target(record.spec.ipcMode, "ipc")?.record.state.pid;
+    const ipcOwner = target(record.spec.ipcMode, "ipc");
+    const ipc = ipcOwner?.record.state.pid;
+    const shm = ipcOwner === undefined ? {} : { shmPath: `${this.#deps.baseDir}/overlay/${ipcOwner.id}/mounts/shm` };
     const uts = target(record.spec.utsMode, "uts")?.record.state.pid;
     if (pid !== undefined) pids.pid = pid;
     if (ipc !== undefined) pids.ipc = ipc;
     if (uts !== undefined) pids.uts = uts;
     const net = target(networkMode(record), "network");
-    if (net === undefined) return { pids };
+    if (net === undefined) return { pids, ...shm };
     const addresses = net.record.network?.endpoints.map((e) => e.ip) ?? [];
     const netnsPath = net.record.netNS ?? `/proc/${net.record.state.pid}/ns/net`;
-    return { pids, network: { netnsPath, bundleDir: net.record.bundleDir, addresses } };
+    return { pids, ...shm, network: { netnsPath, bundleDir: net.record.bundleDir, addresses } };
   }
 
   /** Starts watching health. */
@@ -127,6 +130,7 @@ export class Supervisor implements ContainerService, Owner {
   ended(container: Container): void {
     this.#health.get(container.id)?.stop();
     this.#health.delete(container.id);
+    this.#deps.dns.deregister(container.id);
   }
 
   /** Forgets a container. */
@@ -380,6 +384,7 @@ export class Supervisor implements ContainerService, Owner {
     this.#registry.renamed(old);
     container.record.name = name;
     container.record.spec.name = name;
+    if (container.live) this.#deps.dns.register(registrationOf(container.record, this.#deps.defaults.network));
     await container.save();
     container.emit("rename", { oldName: old });
     return { id: container.id, name };

@@ -15,10 +15,15 @@ import type { LoopDelay } from "./loop_delay.ts";
 export interface SystemDeps {
   config: DaemonConfig;
   host: HostFacts;
+  /** Addresses of the default network. */
+  addresses: { subnet: string; gateway: string };
   crunVersion: string;
   supervisor: Supervisor;
   stages: Stages;
-  images: { usage(): Promise<{ images: number; total: number; active: number; reclaimable: number }> };
+  images: {
+    readonly count: number;
+    usage(): Promise<{ images: number; total: number; active: number; reclaimable: number }>;
+  };
   volumes: { list(): Promise<VolumeInfo[]> };
   events: EventBus;
   delay: LoopDelay;
@@ -55,17 +60,16 @@ export class System implements SystemService {
 
   /** Facts. */
   async info(): Promise<SystemInfo> {
-    const { config, host, supervisor, crunVersion, images, delay, warnings } = this.#deps;
+    const { config, host, addresses, supervisor, crunVersion, images, delay, warnings } = this.#deps;
     const all = supervisor.all;
     const running = all.filter((c) => LIVE.has(c.status)).length;
     const paused = all.filter((c) => c.status === "paused").length;
-    const usage = await images.usage();
     const { findings } = await this.#deps.stages.network.call("diagnose", {});
     return {
       version: VERSION,
       baseDir: config.baseDir,
       containers: { total: all.length, running: running - paused, paused, stopped: all.length - running },
-      images: usage.total,
+      images: images.count,
       cgroup: host.cgroup,
       netDriver: config.netDriver,
       kernel: host.kernel,
@@ -73,7 +77,7 @@ export class System implements SystemService {
       cpus: navigator.hardwareConcurrency,
       memoryBytes: Deno.systemMemoryInfo().total,
       crun: crunVersion,
-      network: { name: config.network, bridge: config.bridge, subnet: config.subnet, gateway: config.gateway },
+      network: { name: config.network, bridge: config.bridge, ...addresses },
       eventLoopDelayMs: delay.read(),
       warnings: [...warnings, ...findings],
     };

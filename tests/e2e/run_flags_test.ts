@@ -238,6 +238,19 @@ Deno.test("nyx run: what cannot be honoured is refused with the reason, and leav
     assert.deepEqual(await nyxd.client.containers.list({ all: true }), []);
   }));
 
+Deno.test("nyx run and exec as another user: the host's /dev/null keeps its owner, whatever crun does to standard streams", (t) =>
+  withWorld(t, async ({ nyxd, image }) => {
+    const owner = () => [Deno.statSync("/dev/null").uid, Deno.statSync("/dev/null").gid];
+    const before = owner();
+    await nyxd.nyx(["run", "--rm", "-u", "1000", image, "true"]);
+    await nyxd.nyx(["run", "-d", "-u", "1000", "--name", "u", image, "sleep", "100"]);
+    await nyxd.nyx(["exec", "-u", "1001", "u", "true"]);
+    await nyxd.nyx(["exec", "-d", "-u", "1001", "u", "true"]);
+    const seen = await nyxd.nyx(["exec", "-u", "1001", "u", "sh", "-c", "cat | wc -c"]);
+    assert.equal(seen.stdout.trim(), "0");
+    assert.deepEqual(owner(), before);
+  }));
+
 Deno.test("nyx run: exit codes are Docker's", (t) =>
   withWorld(t, async ({ nyxd, image }) => {
     const codes: [string[], number][] = [

@@ -58,9 +58,9 @@ function freeSlot(): number {
 
 /** Command line that runs nyxd from source under its real permissions. */
 export function nyxdCommand(paths: { baseDir: string; socket: string }, args: string[]): string[] {
-  const flags = nyxdPermissions({ ...paths, crun: "/usr/bin/crun", sourceDir: ROOT.replace(/\/$/, "") }).map((f) =>
-    f.flag
-  );
+  const extraRead = args.filter((a) => a.startsWith("--resolv-conf=")).map((a) => a.slice("--resolv-conf=".length));
+  const sourceDir = ROOT.replace(/\/$/, "");
+  const flags = nyxdPermissions({ ...paths, crun: "/usr/bin/crun", sourceDir, extraRead }).map((f) => f.flag);
   return [
     "run",
     "--quiet",
