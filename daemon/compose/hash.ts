@@ -40,7 +40,6 @@ const LEFT_OUT: ReadonlySet<keyof ComposeService> = new Set([
   "mem_limit",
   "mem_reservation",
   "memswap_limit",
-  "oom_score_adj",
   "pids_limit",
 ]);
 
@@ -61,6 +60,11 @@ export function serviceMeaning(
     ...Object.fromEntries(fields),
     "content of configs": digests("configs"),
     "content of secrets": digests("secrets"),
+    "content of profiles": [...project.contents].flatMap(([key, content]) =>
+      key.startsWith("security.") && (service.security_opt ?? []).some((option) => option.startsWith("seccomp"))
+        ? [[key, sha256(content)]]
+        : []
+    ),
     // Names decide what is mounted and joined.
     "volume names": (service.volumes ?? []).map((mount) =>
       mount.type === "volume" && mount.source !== undefined ? own(project.model.volumes, mount.source)?.name : undefined

@@ -277,6 +277,16 @@ class ProjectLoader {
         else if (source.external !== true) this.#contentMissing(kind, name, source, tree);
       }
     }
+    for (const service of Object.values(model.services)) {
+      for (const option of service.security_opt ?? []) {
+        const profile = /^seccomp[:=](.+)$/.exec(option)?.[1];
+        if (profile === undefined || profile === "unconfined" || profile === "builtin") continue;
+        const path = cleanAbsolute(profile.startsWith("/") ? profile : `${this.#directory}/${profile}`);
+        const content = await this.#request.reader.read(path);
+        if (content !== undefined) contents.set(`security.${path}`, content);
+        else if (!this.#loader.missing.includes(path)) this.#loader.missing.push(path);
+      }
+    }
     return contents;
   }
 

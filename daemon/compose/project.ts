@@ -34,11 +34,6 @@ export interface LoadRequest {
   checkConsistency?: boolean;
 }
 
-/** Why a content is needed. */
-export interface ProjectContent {
-  content: FileContent;
-}
-
 /** A loaded project. `diagnostics` may hold errors: then the model is what could be understood. */
 export interface ComposeProject {
   /** Services of enabled profiles, and what they use. */
@@ -56,7 +51,10 @@ export interface ComposeProject {
   environment: ReadonlyMap<string, string>;
   /** Variables that the files use. */
   variables: VariableUse[];
-  /** Contents of configs and secrets by `configs.NAME` or `secrets.NAME`; absent when they could not be read. */
+  /**
+   * Contents of configs and secrets by `configs.NAME` or `secrets.NAME`, and of seccomp profiles by `security./PATH`; absent when they
+   * could not be read.
+   */
   contents: ReadonlyMap<string, FileContent>;
   /** Files that were asked for and do not exist. */
   missing: string[];

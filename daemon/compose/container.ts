@@ -1,0 +1,456 @@
+/** From a service to the container that the engine is asked for: names, labels, mounts, networks, limits. */
+
+import type { ComposeMount, ComposeService } from "../spec/compose.ts";
+import type {
+  ContainerConfig,
+  Healthcheck,
+  MountSpec,
+  NetworkAttachment,
+  PortMapping,
+  Resources,
+  RestartPolicy,
+} from "../spec/container.ts";
+import { parseCapability } from "../spec/parse/capability.ts";
+import { parseCpus } from "../spec/parse/cpus.ts";
+import { parseDuration } from "../spec/parse/duration.ts";
+import { parseLogOpts } from "../spec/parse/log_opt.ts";
+import { parseExtraHost, parseHostname, parseMac } from "../spec/parse/network.ts";
+import { cleanAbsolute, parseHostPath, parseTarget } from "../spec/parse/paths.ts";
+import { parseTmpfs } from "../spec/parse/mounts.ts";
+import { parseRestart } from "../spec/parse/restart.ts";
+import { parseSecurityOpts } from "../spec/parse/security_opt.ts";
+import { parseSignal } from "../spec/parse/signal.ts";
+import { parseSysctl } from "../spec/parse/sysctl.ts";
+import { parseReference } from "../spec/reference.ts";
+import { parseDevice, parseDeviceCgroupRule } from "../spec/parse/device.ts";
+import { defined, mapValues, own, sortedKeys } from "./dictionary.ts";
+import { contentText } from "./files.ts";
+import { serviceHash } from "./hash.ts";
+import { COMPOSE_VERSION, LABEL } from "./labels.ts";
+import { serviceOfMode, serviceOfVolumesFrom } from "./normalise.ts";
+import { imageOf } from "./print.ts";
+import type { ComposeProject } from "./project.ts";
+import { type ServiceFile, serviceFiles } from "./service_files.ts";
+
+/** What of a project the mapping needs. */
+export type MappedProject = Pick<ComposeProject, "model" | "contents" | "files" | "directory">;
+
+/** How services are mapped. */
+export interface MappingOptions {
+  /** Host directory in which the contents of configs and secrets are laid out; see {@linkcode ServiceFile}. */
+  filesDir: string;
+}
+
+/** A container that ought to be there. */
+export interface DesiredContainer {
+  service: string;
+  /** com.docker.compose.container-number, from 1. */
+  number: number;
+  name: string;
+  config: ContainerConfig;
+  /** com.docker.compose.config-hash. */
+  hash: string;
+  /** To be written before the container starts. */
+  files: ServiceFile[];
+  /** Why it cannot be made; empty when it can. */
+  problems: string[];
+}
+
+/** Name of a service's container. */
+export function containerName(project: MappedProject, service: string, number: number): string {
+  return own(project.model.services, service)?.container_name ?? `${project.model.name}-${service}-${number}`;
+}
+
+class Mapping {
+  readonly problems: string[] = [];
+  readonly #project: MappedProject;
+  readonly #name: string;
+  readonly #service: ComposeService;
+  readonly #number: number;
+  readonly #options: MappingOptions;
+
+  constructor(project: MappedProject, name: string, service: ComposeService, number: number, options: MappingOptions) {
+    this.#project = project;
+    this.#name = name;
+    this.#service = service;
+    this.#number = number;
+    this.#options = options;
+  }
+
+  map(): DesiredContainer {
+    const hash = serviceHash(this.#project, this.#name);
+    const name = containerName(this.#project, this.#name, this.#number);
+    const { files, problems } = serviceFiles(this.#project, this.#name, this.#options.filesDir);
+    this.problems.push(...problems);
+    const config: ContainerConfig = {
+      name,
+      image: imageOf(this.#project.model, this.#name),
+      ...this.#process(),
+      ...this.#lifetime(),
+      ...this.#network(),
+      ...this.#storage(files),
+      ...this.#isolation(),
+      labels: this.#labels(hash),
+    };
+    this.#try("image", () => parseReference(config.image));
+    return { service: this.#name, number: this.#number, name, config, hash, files, problems: this.problems };
+  }
+
+  #try<T>(field: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (e) {
+      this.problems.push(`services.${this.#name}.${field}: ${e instanceof Error ? e.message : String(e)}`);
+      return undefined;
+    }
+  }
+
+  #each<T, R>(field: string, values: readonly T[] | undefined, read: (value: T) => R): R[] | undefined {
+    const out = values?.flatMap((value, index): R[] => {
+      const read1 = this.#try(`${field}[${index}]`, () => read(value));
+      return read1 === undefined ? [] : [read1];
+    });
+    return out === undefined || out.length === 0 ? undefined : out;
+  }
+
+  #labels(hash: string): Record<string, string> {
+    const dependencies = Object.entries(this.#service.depends_on ?? {}).map(([name, d]) =>
+      `${name}:${d.condition}:${d.restart ?? false}`
+    );
+    return {
+      ...this.#service.labels,
+      [LABEL.project]: this.#project.model.name,
+      [LABEL.service]: this.#name,
+      [LABEL.number]: String(this.#number),
+      [LABEL.oneoff]: "False",
+      [LABEL.hash]: hash,
+      [LABEL.workingDir]: this.#project.directory,
+      [LABEL.configFiles]: this.#project.files.join(","),
+      [LABEL.dependsOn]: dependencies.sort().join(","),
+      [LABEL.version]: COMPOSE_VERSION,
+    };
+  }
+
+  #process(): Partial<ContainerConfig> {
+    const s = this.#service;
+    const env = sortedKeys(s.environment).map((key) => {
+      const value = own(s.environment, key);
+      return value === null || value === undefined ? key : `${key}=${value}`;
+    });
+    const { hostname, stop_signal } = s;
+    return defined({
+      platform: s.platform,
+      entrypoint: s.entrypoint ?? undefined,
+      args: s.command ?? undefined,
+      env: env.length === 0 ? undefined : env,
+      workingDir: s.working_dir,
+      user: s.user,
+      groupAdd: s.group_add,
+      hostname: hostname === undefined ? undefined : this.#try("hostname", () => parseHostname(hostname)),
+      domainname: s.domainname,
+      tty: s.tty,
+      openStdin: s.stdin_open,
+      annotations: s.annotations,
+      init: s.init,
+      stopSignal: stop_signal === undefined ? undefined : this.#try("stop_signal", () => parseSignal(stop_signal).name),
+    });
+  }
+
+  #lifetime(): Partial<ContainerConfig> {
+    const s = this.#service;
+    return defined({
+      restart: this.#restart(),
+      stopTimeoutS: s.stop_grace_period === undefined
+        ? undefined
+        : Math.ceil(parseDuration(s.stop_grace_period) / 1000),
+      healthcheck: this.#healthcheck(),
+      resources: this.#resources(),
+      log: this.#log(),
+    });
+  }
+
+  #restart(): RestartPolicy | undefined {
+    const { restart, deploy } = this.#service;
+    if (restart !== undefined) return this.#try("restart", () => parseRestart(restart));
+    const policy = deploy?.restart_policy;
+    if (policy === undefined) return undefined;
+    if (policy.condition === "none") return { name: "no" };
+    if (policy.condition !== "on-failure") return { name: "always" };
+    return policy.max_attempts === undefined
+      ? { name: "on-failure" }
+      : { name: "on-failure", maxRetries: policy.max_attempts };
+  }
+
+  #healthcheck(): Healthcheck | undefined {
+    const check = this.#service.healthcheck;
+    if (check === undefined) return undefined;
+    const [kind, ...rest] = check.test ?? [];
+    if (check.disable === true || kind === "NONE") return { type: "none" };
+    const ms = (text: string | undefined) => text === undefined ? undefined : parseDuration(text);
+    return defined({
+      type: "exec" as const,
+      command: kind === undefined ? undefined : rest,
+      shell: kind === "CMD-SHELL" ? true : undefined,
+      intervalMs: ms(check.interval),
+      timeoutMs: ms(check.timeout),
+      retries: check.retries,
+      startPeriodMs: ms(check.start_period),
+      startIntervalMs: ms(check.start_interval),
+    });
+  }
+
+  #resources(): Resources | undefined {
+    const s = this.#service;
+    const { limits, reservations } = s.deploy?.resources ?? {};
+    const bytes = (text: string | undefined) => text === undefined ? undefined : Number(text);
+    const cpus = s.cpus ?? limits?.cpus;
+    const resources: Resources = defined({
+      memoryBytes: bytes(s.mem_limit ?? limits?.memory),
+      memorySwapBytes: bytes(s.memswap_limit),
+      memoryReservationBytes: bytes(s.mem_reservation ?? reservations?.memory),
+      nanoCpus: cpus === undefined || cpus === 0 ? undefined : this.#try("cpus", () => parseCpus(String(cpus))),
+      cpuShares: s.cpu_shares,
+      cpuPeriodUs: s.cpu_period,
+      cpuQuotaUs: s.cpu_quota,
+      cpusetCpus: s.cpuset,
+      pidsLimit: s.pids_limit ?? limits?.pids,
+      blkioWeight: s.blkio_config?.weight,
+      oomScoreAdj: s.oom_score_adj,
+      oomKillDisable: s.oom_kill_disable,
+    });
+    return Object.keys(resources).length === 0 ? undefined : resources;
+  }
+
+  #log(): ContainerConfig["log"] | undefined {
+    const logging = this.#service.logging;
+    if (logging === undefined) return undefined;
+    const driver = logging.driver === "none" ? "none" : "json";
+    const known = ["max-size", "max-file", "max-age", "compress", "mode"];
+    const options = Object.entries(logging.options ?? {}).filter(([key, value]) =>
+      driver !== "none" && known.includes(key) && value !== null
+    );
+    return this.#try("logging", () => parseLogOpts(options.map(([key, value]) => `${key}=${value}`), driver));
+  }
+
+  #namespace(mode: string | undefined): string | undefined {
+    const other = serviceOfMode(mode);
+    return other === undefined ? mode : `container:${containerName(this.#project, other, 1)}`;
+  }
+
+  #network(): Partial<ContainerConfig> {
+    const s = this.#service;
+    const attachments = this.#attachments();
+    const mode = this.#namespace(s.network_mode);
+    const shared = mode === "host" || mode?.startsWith("container:") === true;
+    return defined({
+      networkMode: mode ?? attachments[0]?.network,
+      networks: attachments.length === 0 ? undefined : attachments,
+      publish: shared ? undefined : this.#ports(),
+      expose: s.expose?.map((port) => port.includes("/") ? port.toLowerCase() : `${port}/tcp`),
+      dns: s.dns,
+      dnsSearch: s.dns_search,
+      dnsOptions: s.dns_opt,
+      extraHosts: this.#each("extra_hosts", s.extra_hosts, (host) => parseExtraHost(host)),
+    });
+  }
+
+  /** Networks, the one that gives the default route first. */
+  #attachments(): NetworkAttachment[] {
+    const entries = Object.entries(this.#service.networks ?? {});
+    const rank = (a: { priority?: number } | null) => a?.priority ?? 0;
+    entries.sort(([a, x], [b, y]) => rank(y) - rank(x) || (a < b ? -1 : 1));
+    const mac = this.#service.mac_address;
+    return entries.map(([key, attachment], index) => {
+      const own_mac = attachment?.mac_address ?? (index === 0 ? mac : undefined);
+      const aliases = [this.#name, ...attachment?.aliases ?? [], ...this.#linkAliases()];
+      return defined({
+        network: own(this.#project.model.networks, key)?.name ?? key,
+        ip: attachment?.ipv4_address,
+        ip6: attachment?.ipv6_address,
+        mac: own_mac === undefined ? undefined : this.#try("mac_address", () => parseMac(own_mac)),
+        aliases: [...new Set(aliases)],
+        gatewayPriority: attachment?.gw_priority,
+      });
+    });
+  }
+
+  /** Names by which other services link to this one. */
+  #linkAliases(): string[] {
+    return Object.values(this.#project.model.services).flatMap((other) =>
+      (other.links ?? []).flatMap((link) => {
+        const [name, alias] = link.split(":");
+        return name === this.#name && alias !== undefined && alias !== "" ? [alias] : [];
+      })
+    );
+  }
+
+  #ports(): PortMapping[] | undefined {
+    const mappings = (this.#service.ports ?? []).flatMap((port): PortMapping[] => {
+      const [first, last] = (port.published ?? "0").split("-").map(Number);
+      // From a range each container takes the port of its own number.
+      const hostPort = last === undefined ? first ?? 0 : (first ?? 0) + this.#number - 1;
+      if (last !== undefined && hostPort > last) {
+        this.problems.push(
+          `services.${this.#name}.ports: the range ${port.published} has no port for container ${this.#number}; widen it`,
+        );
+        return [];
+      }
+      const mapping: PortMapping = {
+        hostPort,
+        containerPort: port.target,
+        protocol: port.protocol as "tcp" | "udp" | "sctp",
+      };
+      if (port.host_ip !== undefined && port.host_ip !== "") mapping.hostIp = port.host_ip;
+      return [mapping];
+    });
+    return mappings.length === 0 ? undefined : joinPorts(mappings);
+  }
+
+  #storage(files: readonly ServiceFile[]): Partial<ContainerConfig> {
+    const byTarget = new Map<string, MountSpec>();
+    const add = (mount: MountSpec | undefined) => {
+      if (mount !== undefined) byTarget.set(mount.target, mount);
+    };
+    this.#inheritedMounts([this.#name]).forEach(add);
+    for (const [index, mount] of (this.#service.volumes ?? []).entries()) {
+      add(this.#try(`volumes[${index}]`, () => this.#mount(mount)));
+    }
+    for (const tmpfs of this.#each("tmpfs", this.#service.tmpfs, (text) => parseTmpfs(text)) ?? []) add(tmpfs);
+    for (const file of files) add({ type: "bind", source: file.hostPath, target: file.target, readOnly: true });
+    const shm = this.#service.shm_size;
+    return defined({
+      mounts: byTarget.size === 0 ? undefined : [...byTarget.values()],
+      readOnly: this.#service.read_only,
+      shmSizeBytes: shm === undefined ? undefined : Number(shm),
+    });
+  }
+
+  /** Mounts taken from other services (volumes_from), nearest last. */
+  #inheritedMounts(chain: readonly string[]): MountSpec[] {
+    const from = own(this.#project.model.services, chain.at(-1) ?? "")?.volumes_from ?? [];
+    return from.flatMap((entry) => {
+      const other = serviceOfVolumesFrom(entry);
+      const service = other === undefined ? undefined : own(this.#project.model.services, other);
+      if (other === undefined || service === undefined || chain.includes(other)) return [];
+      const mounts = [
+        ...this.#inheritedMounts([...chain, other]),
+        ...(service.volumes ?? []).flatMap((mount) => this.#mount(mount) ?? []),
+      ];
+      return entry.endsWith(":ro") ? mounts.map((mount) => ({ ...mount, readOnly: true })) : mounts;
+    });
+  }
+
+  #mount(mount: ComposeMount): MountSpec | undefined {
+    const target = parseTarget(mount.target, "target");
+    const readOnly = mount.read_only === true ? { readOnly: true } : {};
+    switch (mount.type) {
+      case "bind": {
+        const { propagation, recursive, create_host_path } = mount.bind ?? {};
+        const bind = defined({
+          propagation: propagation === "" ? undefined : propagation as "rprivate" | undefined,
+          nonRecursive: recursive === "disabled" ? true : undefined,
+          createSource: create_host_path === false ? undefined : true,
+        });
+        return { type: "bind", source: parseHostPath(mount.source ?? "", "source"), target, ...readOnly, bind };
+      }
+      case "volume": {
+        const source = mount.source === undefined || mount.source === ""
+          ? undefined
+          : own(this.#project.model.volumes, mount.source)?.name;
+        const { nocopy, subpath, labels } = mount.volume ?? {};
+        return { type: "volume", target, ...readOnly, ...defined({ source, noCopy: nocopy, subpath, labels }) };
+      }
+      case "tmpfs": {
+        const { size, mode } = mount.tmpfs ?? {};
+        const options = defined({
+          sizeBytes: size === undefined ? undefined : Number(size),
+          mode: mode === undefined ? undefined : Number.parseInt(mode, 8),
+        });
+        return { type: "tmpfs", target, ...readOnly, ...options };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #isolation(): Partial<ContainerConfig> {
+    const s = this.#service;
+    return defined({
+      privileged: s.privileged,
+      capAdd: this.#each("cap_add", s.cap_add, (name) => parseCapability(name)),
+      capDrop: this.#each("cap_drop", s.cap_drop, (name) => parseCapability(name)),
+      ...this.#security(),
+      devices: this.#each("devices", s.devices, (d) => parseDevice(`${d.source}:${d.target}:${d.permissions}`)),
+      deviceCgroupRules: this.#each(
+        "device_cgroup_rules",
+        s.device_cgroup_rules,
+        (rule) => parseDeviceCgroupRule(rule),
+      ),
+      ulimits: s.ulimits === undefined ? undefined : Object.entries(
+        mapValues(s.ulimits, (limit) => typeof limit === "number" ? { soft: limit, hard: limit } : limit),
+      ).map(([name, { soft, hard }]) => ({ name, soft, hard })),
+      sysctls: this.#sysctls(),
+      pidMode: this.#namespace(s.pid),
+      ipcMode: this.#namespace(s.ipc),
+      utsMode: s.uts,
+      cgroupnsMode: s.cgroup,
+      cgroupParent: s.cgroup_parent,
+    });
+  }
+
+  #security(): Partial<ContainerConfig> {
+    const values = (this.#service.security_opt ?? []).filter((value) => !/^label[:=]/.test(value));
+    return this.#try("security_opt", () =>
+      parseSecurityOpts(values, (path) => {
+        const content = this.#project.contents.get(`security.${securityPath(path, this.#project.directory)}`);
+        const text = content === undefined ? undefined : contentText(content);
+        if (text === undefined) throw new Error(`the seccomp profile ${path} does not exist`);
+        return text;
+      })) ?? {};
+  }
+
+  #sysctls(): Record<string, string> | undefined {
+    const pairs = this.#each(
+      "sysctls",
+      Object.entries(this.#service.sysctls ?? {}),
+      ([key, value]) => parseSysctl(`${key}=${value}`),
+    );
+    return pairs === undefined ? undefined : Object.fromEntries(pairs);
+  }
+}
+
+/** Where a seccomp profile lies. */
+export function securityPath(path: string, directory: string): string {
+  return cleanAbsolute(path.startsWith("/") ? path : `${directory}/${path}`);
+}
+
+/** Neighbouring ports as one range. */
+function joinPorts(mappings: readonly PortMapping[]): PortMapping[] {
+  const out: PortMapping[] = [];
+  for (const next of mappings) {
+    const last = out.at(-1);
+    const count = last?.count ?? 1;
+    const joins = last !== undefined && last.hostPort !== 0 && last.hostIp === next.hostIp &&
+      last.protocol === next.protocol &&
+      last.hostPort + count === next.hostPort && last.containerPort + count === next.containerPort;
+    if (joins) last.count = count + 1;
+    else out.push({ ...next });
+  }
+  return out;
+}
+
+/**
+ * The container with one number of a service.
+ *
+ * @returns undefined when there is no such service, or it has no containers (provider)
+ */
+export function desiredContainer(
+  project: MappedProject,
+  service: string,
+  number: number,
+  options: MappingOptions,
+): DesiredContainer | undefined {
+  const found = own(project.model.services, service);
+  if (found === undefined || found.provider !== undefined) return undefined;
+  return new Mapping(project, service, found, number, options).map();
+}
