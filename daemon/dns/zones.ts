@@ -69,6 +69,7 @@ const REVERSE_6 = tryName("ip6.arpa") ?? "";
 const LOCALHOST = tryName("localhost") ?? "";
 const INVALID = tryName("invalid") ?? "";
 const NOTHING: LocalRecords = { a: [], aaaa: [], ptr: [] };
+const LOOPBACK_BLOCKS = ["127.0.0.0/8", "::1/128"].map(tryBlock).filter((b) => b !== undefined);
 const LOOPBACK: LocalRecords = {
   a: [Uint8Array.of(127, 0, 0, 1)],
   aaaa: [addressBytes("::1") ?? new Uint8Array(16)],
@@ -215,13 +216,16 @@ export class Zones {
     }
   }
 
-  /** Whether `client` may ask the resolver of `network`: only its containers and the host itself, which has the gateway. */
+  /**
+   * Whether `client` may ask the resolver of `network`: its containers, and the host itself, by the gateway's address or a
+   * loopback one, which no packet from outside can have.
+   */
   admits(network: string, client: string): boolean {
     const zone = this.#zones.get(network);
     if (zone === undefined) return false;
     if (zone.clients.has(client)) return true;
     const bytes = addressBytes(client);
-    return bytes !== undefined && zone.blocks.some((b) => blockHas(b, bytes));
+    return bytes !== undefined && [...zone.blocks, ...LOOPBACK_BLOCKS].some((b) => blockHas(b, bytes));
   }
 
   /** Whether questions of `client` may be asked outside: not when all its networks are internal. */

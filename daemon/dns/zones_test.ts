@@ -110,10 +110,20 @@ Deno.test("Zones: the host has names on each gateway, which a container of that 
   assert.deepEqual(v4(z, "host.nyxd.local"), ["10.1.0.1"]);
 });
 
-Deno.test("Zones.admits: a network's own addresses, of both families, and nobody else", () => {
+Deno.test("Zones.admits: a network's own addresses and the host's, of both families, and nobody else", () => {
   const z = zones();
-  const all = ["10.1.0.1", "10.1.0.77", "fd00:1::9", "10.2.0.2", "192.0.2.1", "127.0.0.1", "fd00:2::1", "nonsense"];
-  assert.deepEqual(all.filter((ip) => z.admits("a", ip)), ["10.1.0.1", "10.1.0.77", "fd00:1::9"]);
+  const all = [
+    "10.1.0.1",
+    "10.1.0.77",
+    "fd00:1::9",
+    "10.2.0.2",
+    "192.0.2.1",
+    "127.0.0.1",
+    "fd00:2::1",
+    "::1",
+    "nonsense",
+  ];
+  assert.deepEqual(all.filter((ip) => z.admits("a", ip)), ["10.1.0.1", "10.1.0.77", "fd00:1::9", "127.0.0.1", "::1"]);
   assert.ok(!z.admits("gone", "10.1.0.2"));
 });
 

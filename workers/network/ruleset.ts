@@ -135,6 +135,7 @@ const CHAINS = `
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
+    oifname "lo" return
     ip saddr @subnets4 oifname != @bridges masquerade
     ip6 saddr @subnets6 oifname != @bridges masquerade
     oifname @bridges ip saddr 127.0.0.0/8 masquerade
