@@ -141,6 +141,27 @@ Deno.test("who is not of the network gets no answer, over UDP or TCP: nothing to
   }
 });
 
+Deno.test("a container may publish port 53 beside nyx's resolver, which other containers still reach", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  // Where a program of the host has the port on an address of its own, publishing it is refused; then that is what is seen.
+  const used = (await new Deno.Command("ss", { args: ["-Hlnu", "sport", "=", ":53"] }).output()).stdout;
+  const foreign = new TextDecoder().decode(used).split("\n").some((l) =>
+    l !== "" && !l.includes(`${nyxd.prefix}.1:53`)
+  );
+  const args = ["sh", "-c", "while true; do echo published | nc -l -p 53; done"];
+  const run = await nyxd.nyx(["run", "-d", "--name", "hole", "-p", "53:53/udp", "-p", "53:53", image, ...args]);
+  if (foreign) return assert.match(run.stderr, /a program on the host has port 53/);
+  assert.equal(run.code, 0, run.stderr);
+  await nyxd.client.containers.run({ image, name: "web", args: SLEEP });
+  assert.match(await sh(nyxd, "web", "ping -c1 -W1 hole"), /1 packets received/);
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: 53 });
+  const buffer = new Uint8Array(64);
+  const n = await conn.read(buffer);
+  conn.close();
+  assert.equal(new TextDecoder().decode(buffer.subarray(0, n ?? 0)), "published\n");
+});
+
 Deno.test("hostile packets at the gateway: nyxd goes on, and keeps answering", async () => {
   await using world = await startWorld();
   const { nyxd, image } = world;

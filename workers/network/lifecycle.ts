@@ -10,7 +10,7 @@ import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
 import { NetworkAddresses } from "./addresses.ts";
 import { Advice } from "./advice.ts";
 import { adopt } from "./container.ts";
-import { checkDisjoint, parseNetwork } from "./definition.ts";
+import { checkDisjoint, gatewayText, parseNetwork } from "./definition.ts";
 import { diagnose } from "./diagnose.ts";
 import { hostNamePrefix, isHostName, removeLink } from "./endpoint.ts";
 import { enableForwarding, ensureBridge, ephemeralRange } from "./host.ts";
@@ -88,7 +88,7 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
     buffer,
     nft,
     leases,
-    ports: new PortTable(kernel.socket, ephemeralRange(kernel.ns)),
+    ports: new PortTable(kernel.socket, ephemeralRange(kernel.ns), () => gateways(session)),
     pool: new NetnsPool(
       kernel,
       poolSize,
@@ -104,6 +104,13 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
     log,
   };
   return session;
+}
+
+/** Where the daemon's resolvers listen. */
+function gateways(session: Session): string[] {
+  return [...session.networks.values()].flatMap(({ network }) =>
+    [network.v4, network.v6].flatMap((subnet) => subnet === undefined ? [] : [gatewayText(subnet)])
+  );
 }
 
 function startWatch(session: Session, { log, onRepair }: Environment): void {

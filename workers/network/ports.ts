@@ -4,7 +4,7 @@ import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { PortMapping } from "../../daemon/spec/container.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { formatIp, tryParseIp } from "../../ffi/ip_address.ts";
-import { IPPROTO_TCP, IPPROTO_UDP, localPorts } from "../../ffi/netlink/sock_diag.ts";
+import { addressesOfPort, IPPROTO_TCP, IPPROTO_UDP, localPorts } from "../../ffi/netlink/sock_diag.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -20,6 +20,8 @@ import { sockaddrIn, sockaddrIn6 } from "../../ffi/socket_address.ts";
 import { isAnyAddress, type PublishedPort } from "./ruleset.ts";
 
 const IPPROTO_SCTP = 132;
+/** What sockets are there cannot be listed on this kernel. */
+const NO_SOCK_DIAG = ["ENOENT", "EOPNOTSUPP", "EPROTONOSUPPORT", "EINVAL"] as const;
 /** Ports in a range from which a listing of all sockets is cheaper than a probe of each. */
 const LISTING_PAYS = 16;
 
@@ -126,16 +128,36 @@ function suspects(kernel: SocketKernel, { hostPort, count, protocol }: Published
     const used = localPorts(kernel, protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP);
     return all.filter((n) => n === hostPort || used.has(n));
   } catch (e) {
-    if (isErrno(e, "ENOENT", "EOPNOTSUPP", "EPROTONOSUPPORT", "EINVAL")) return all;
+    if (isErrno(e, ...NO_SOCK_DIAG)) return all;
     throw e;
   }
 }
 
-/** Tries to bind a port or range in the calling thread's namespace, and lets go at once. */
-export function probePort(kernel: SocketKernel, port: PublishedPort): ProbeResult {
+/** Port of nyx's own resolvers. */
+const DNS_PORT = 53;
+
+/** Whether nobody but nyx's resolvers, on addresses of their own, has the DNS port: it can be published on all others. */
+function isOwnResolver(kernel: SocketKernel, { hostIp, protocol }: PublishedPort, n: number, own: string[]): boolean {
+  if (n !== DNS_PORT || !isAnyAddress(hostIp) || protocol === "sctp" || own.length === 0) return false;
+  try {
+    const holders = addressesOfPort(kernel, protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, n);
+    return holders.length > 0 && holders.every((address) => own.includes(formatIp(address)));
+  } catch (e) {
+    if (isErrno(e, ...NO_SOCK_DIAG)) return false;
+    throw e;
+  }
+}
+
+/**
+ * Tries to bind a port or range in the calling thread's namespace, and lets go at once.
+ *
+ * @param own addresses on which nyx itself answers DNS
+ */
+export function probePort(kernel: SocketKernel, port: PublishedPort, own: string[] = []): ProbeResult {
   const address = tryParseIp(port.hostIp) ?? new Uint8Array(4);
   for (const n of suspects(kernel, port)) {
     const state = probeOne(kernel, port, address, n);
+    if (state === "taken" && isOwnResolver(kernel, port, n, own)) continue;
     if (state === "taken") return { state, port: n };
     if (state === "no-address") return { state };
   }
@@ -147,15 +169,18 @@ export class PortTable {
   readonly #kernel: SocketKernel;
   readonly #byId = new Map<string, { name: string; ports: PublishedPort[] }>();
   readonly #ephemeral: { first: number; last: number };
+  readonly #resolvers: () => string[];
   #cursor: number;
 
   /**
    * @param kernel for probes, in the host's network namespace
    * @param ephemeral range that ephemeral ports are taken from, both ends included
+   * @param resolvers addresses on which nyx itself answers DNS, which publish nothing
    */
-  constructor(kernel: SocketKernel, ephemeral: { first: number; last: number }) {
+  constructor(kernel: SocketKernel, ephemeral: { first: number; last: number }, resolvers: () => string[] = () => []) {
     this.#kernel = kernel;
     this.#ephemeral = ephemeral;
+    this.#resolvers = resolvers;
     this.#cursor = ephemeral.first;
   }
 
@@ -222,7 +247,7 @@ export class PortTable {
   }
 
   #refuseForeign(port: PublishedPort): void {
-    const probe = probePort(this.#kernel, port);
+    const probe = probePort(this.#kernel, port, this.#resolvers());
     if (probe.state === "taken") {
       const flag = port.protocol === "udp" ? "u" : port.protocol === "sctp" ? "S" : "t";
       throw new NyxError(

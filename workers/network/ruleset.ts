@@ -101,7 +101,10 @@ function mapText(name: string, type: string, flags: string, elements: MapElement
   }`;
 }
 
-/** The rules, which never change. */
+/**
+ * The rules, which never change. The resolver on a gateway stays reachable for containers whatever container publishes the
+ * DNS port; what the host sends to itself keeps its source address.
+ */
 const CHAINS = `
   chain publish {
     dnat ip to ip daddr . meta l4proto . th dport map @addr4
@@ -119,6 +122,8 @@ const CHAINS = `
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
+    iifname @bridges ip daddr @subnets4 meta l4proto { tcp, udp } th dport 53 return
+    iifname @bridges ip6 daddr @subnets6 meta l4proto { tcp, udp } th dport 53 return
     fib daddr type local jump publish
   }
   chain output {
