@@ -104,6 +104,7 @@ export class Daemon {
     supervisor.close();
     await supervisor.settled();
     const keep = supervisor.all.some((c) => c.live);
+    const { cgroupParent } = this.#config;
     const attempt = async (what: string, job: () => Promise<unknown> | unknown) => {
       try {
         await job();
@@ -112,7 +113,7 @@ export class Daemon {
       }
     };
     await attempt("close the resolver", () => dns.close());
-    await attempt("close the streams", () => stages.streams.call("shutdown", {}));
+    await attempt("close the streams", () => stages.streams.call("shutdown", { cgroupParent }));
     await attempt("close the network", () => stages.network.call("shutdown", { keepNetworks: keep }));
     await attempt("end the image workers", () => images.dispose());
     if (!keep) {

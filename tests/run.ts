@@ -17,6 +17,8 @@ interface Tally {
 const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
 const SOURCES = ["mod.ts", "cli", "daemon", "ffi", "workers", "tests"];
 
+const DATA = testData();
+
 /** Time limit of one `deno test` call: a hang becomes a failure that CI can still report. */
 const TEST_LIMIT_MS = 14 * 60_000;
 
@@ -26,10 +28,24 @@ function report(name: string, ok: boolean, began: number, detail = ""): void {
   if (!ok && detail !== "") console.log(detail);
 }
 
+/** Test data that lies beside a checkout; a test that wants what is missing says so and is skipped. */
+function testData(): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [name, dir] of [["NYX_SCHEMAS", "schemas"], ["NYX_COMPOSE_CORPUS", "compose-corpus"]] as const) {
+    const path = Deno.env.get(name) ?? new URL(`../../shared/${dir}`, import.meta.url).pathname;
+    try {
+      if (Deno.statSync(path).isDirectory) found[name] = path;
+    } catch {
+      console.log(`${name} is not set and ${path} does not exist: tests that need it are skipped`);
+    }
+  }
+  return found;
+}
+
 async function deno(args: string[], show: boolean): Promise<{ success: boolean; text: string }> {
   const child = new Deno.Command(Deno.execPath(), {
     args,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...DATA },
     stdin: "null",
     stdout: show ? "inherit" : "piped",
     stderr: show ? "inherit" : "piped",

@@ -576,7 +576,14 @@ export type StreamsStage = {
     /** Containers crun knows, with pid and status. */
     list: { request: Record<string, never>; result: { id: string; pid: number; status: string }[]; progress: never };
     /** Waits until all log writers have flushed, and lets go of everything without touching containers. */
-    shutdown: { request: Record<string, never>; result: void; progress: never };
+    shutdown: {
+      request: {
+        /** Parent cgroup of all containers, removed where it is empty. */
+        cgroupParent: string;
+      };
+      result: void;
+      progress: never;
+    };
   };
   event: { kind: "exit"; id: string; exit: ExitStatus } | { kind: "oom"; id: string } | {
     kind: "dropped";

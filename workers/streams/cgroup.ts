@@ -1,6 +1,6 @@
 /** The container's cgroup: where it is, who is in it, and whether the kernel killed for memory in it (cgroup-v1, -v2 docs). */
 
-import { AT_FDCWD, O } from "../../ffi/file.ts";
+import { AT, AT_FDCWD, type FileKernel, O } from "../../ffi/file.ts";
 import { EPOLL } from "../../ffi/poll.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { directory, tryReadText, writeText } from "./proc.ts";
@@ -42,6 +42,24 @@ export function cgroupPids(dir: string): number[] {
   for (const line of (tryReadText(`${dir}/cgroup.procs`) ?? "").split("\n")) if (line !== "") pids.push(Number(line));
   for (const entry of directory(dir)) if (entry.isDirectory) pids.push(...cgroupPids(`${dir}/${entry.name}`));
   return pids;
+}
+
+/**
+ * Removes the parent cgroup of all containers from every hierarchy where it is empty; crun makes it and leaves it. Ancestors of
+ * a parent with several components go as well while they are empty.
+ */
+export function removeCgroupParent(kernel: Pick<FileKernel, "unlinkat">, parent: string): void {
+  const hierarchies = [ROOT, ...directory(ROOT).filter((e) => e.isDirectory).map((e) => `${ROOT}/${e.name}`)];
+  for (const hierarchy of hierarchies) {
+    for (let path = parent; path !== "" && path !== "/"; path = path.slice(0, path.lastIndexOf("/"))) {
+      try {
+        kernel.unlinkat(AT_FDCWD, `${hierarchy}${path}`, AT.REMOVEDIR);
+      } catch (e) {
+        if (isErrno(e, "ENOENT", "ENOTDIR", "EBUSY", "ENOTEMPTY", "EPERM", "EROFS")) break;
+        throw e;
+      }
+    }
+  }
 }
 
 /** Watches one cgroup for kills by the out-of-memory killer. */

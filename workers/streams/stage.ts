@@ -4,7 +4,7 @@ import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { Handlers, OpContext } from "../serve.ts";
 import type { StreamsStage } from "../protocol.ts";
 import { Attachment } from "./attachment.ts";
-import { cgroupPids } from "./cgroup.ts";
+import { cgroupPids, removeCgroupParent } from "./cgroup.ts";
 import { Container, type ContainerSpec } from "./container.ts";
 import { exists, monitorDir } from "./directories.ts";
 import type { StreamsContext } from "./context.ts";
@@ -68,7 +68,7 @@ export class Streams {
       processes: ({ pid }) => processTable(pid),
       usage: ({ pid }) => usageOf(pid),
       list: () => this.list(),
-      shutdown: () => this.shutdown(),
+      shutdown: (r) => this.shutdown(r.cgroupParent),
     };
   }
 
@@ -290,7 +290,7 @@ export class Streams {
   }
 
   /** Lets go of everything; monitors and containers go on. */
-  async shutdown(): Promise<void> {
+  async shutdown(cgroupParent: string): Promise<void> {
     this.#stopExecWatch();
     this.#pool.close();
     for (const set of this.#early.values()) for (const a of set) a.end("detached");
@@ -302,6 +302,7 @@ export class Streams {
     this.#context.watcher.close();
     this.#context.loop.stop();
     this.#context.scratch.close();
+    removeCgroupParent(this.#context.files, cgroupParent);
   }
 
   #keep(id: string, container: Container): void {
