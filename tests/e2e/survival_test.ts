@@ -114,20 +114,24 @@ Deno.test("a second nyxd on the same base directory is refused, naming the first
 });
 
 Deno.test("a clean stop without containers leaves no mount, link, table or cgroup; a stale socket is taken over", async () => {
-  const first = await startNyxd();
-  try {
-    await first.stop("SIGKILL");
-    const second = await again(first);
-    await second.stop("SIGTERM");
-    const sh = async (command: string) =>
-      new TextDecoder().decode((await new Deno.Command("sh", { args: ["-c", command] }).output()).stdout);
-    assert.equal(await sh(`grep -c ' ${first.baseDir}' /proc/self/mountinfo`), "0\n");
-    assert.equal(await sh(`ip link show ${first.bridge} 2>/dev/null`), "");
-    assert.equal(await sh(`nft list tables | grep ${first.bridge}`), "");
-    assert.equal(await sh(`ls -d /sys/fs/cgroup/*/nyx-t${first.slot} 2>/dev/null`), "");
-  } finally {
-    Deno.removeSync(first.baseDir, { recursive: true });
-  }
+  await using world = await startWorld();
+  const first = world.nyxd;
+  const { id } = await first.client.containers.run({
+    image: world.image,
+    args: ["true"],
+    publish: [{ hostPort: 0, containerPort: 80 }],
+  });
+  await first.client.containers.wait(id);
+  await first.client.containers.remove(id);
+  await first.stop("SIGKILL");
+  const second = await again(first);
+  await second.stop("SIGTERM");
+  const sh = async (command: string) =>
+    new TextDecoder().decode((await new Deno.Command("sh", { args: ["-c", command] }).output()).stdout);
+  assert.equal(await sh(`grep -c ' ${first.baseDir}' /proc/self/mountinfo`), "0\n");
+  assert.equal(await sh(`ip link show ${first.bridge} 2>/dev/null`), "");
+  assert.equal(await sh(`nft list tables | grep ${first.bridge}`), "");
+  assert.equal(await sh(`ls -d /sys/fs/cgroup/*/nyx-t${first.slot} /sys/fs/cgroup/nyx-t${first.slot} 2>/dev/null`), "");
 });
 
 Deno.test("concurrent start, stop, kill and remove of one container end in one true state", async () => {
