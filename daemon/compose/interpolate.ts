@@ -181,7 +181,7 @@ export function variablesOf(text: string): VariableUse[] {
   const uses: VariableUse[] = [];
   const visit = (part: string): void => {
     try {
-      interpolate(part, () => "", {
+      interpolate(part, () => "set", {
         use: (use) => {
           uses.push(use);
           if (use.defaultValue !== undefined) visit(use.defaultValue);

@@ -371,17 +371,24 @@ export class Loader {
     if (!this.#options.interpolate) return node;
     const { diagnostics } = this.#options;
     try {
+      const unset: string[] = [];
       const value = interpolate(node.value, (name) => around.environment.get(name), {
-        missing: (name) =>
+        missing: (name) => {
+          unset.push(name);
           diagnostics.warn(node.origin, {
             code: "variable-unset",
             path,
             message: `the variable "${name}" is not set; a blank text stands in for it`,
             fix: `set ${name} in the environment or in .env, or write \${${name}:-default}`,
-          }),
+          });
+        },
       });
       const { tag } = node;
-      return tag === undefined ? scalarAt(node.origin, value) : { ...scalarAt(node.origin, value), tag };
+      return {
+        ...scalarAt(node.origin, value),
+        ...(tag === undefined ? {} : { tag }),
+        ...(unset.length === 0 ? {} : { unset }),
+      };
     } catch (e) {
       if (!(e instanceof InterpolationError)) throw e;
       diagnostics.error(node.origin, { code: "interpolation", path, message: e.message, fix: e.fix });

@@ -17,6 +17,8 @@ interface NodeBase {
 export interface ScalarNode extends NodeBase {
   kind: "scalar";
   value: string | number | boolean | null;
+  /** Variables in it that had no value. */
+  unset?: string[];
 }
 
 /** A key's place, and its value. */

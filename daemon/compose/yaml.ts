@@ -255,11 +255,13 @@ function readDocuments(file: SourceFile, diagnostics: Diagnostics): Node[] {
   const nodes: Node[] = [];
   for (const document of documents) {
     for (const error of document.errors.slice(0, 20)) {
+      // The parser reports its own exhausted stack as a fault of the text.
+      const deep = error.message.includes("call stack");
       const tab = error.code === "TAB_AS_INDENT";
       diagnostics.error({ file, offset: Math.min(error.pos[0], file.text.length) }, {
         code: "yaml-syntax",
         path: "",
-        message: `it is not valid YAML: ${error.message}`,
+        message: deep ? "it is nested too deeply to be read" : `it is not valid YAML: ${error.message}`,
         ...(tab ? { fix: "indent with spaces" } : {}),
       });
     }

@@ -395,7 +395,7 @@ class Planner {
         if (dependency.restart === true && moved !== undefined) {
           return {
             action: "restart",
-            reason: `it depends on ${other}, which is ${moved.action}d`.replace("restartd", "restarted"),
+            reason: `it depends on ${other}, which is ${moved.action === "restart" ? "restarted" : `${moved.action}d`}`,
           };
         }
       }

@@ -5,7 +5,7 @@ import { formatDuration, parseDuration } from "../../spec/parse/duration.ts";
 import { parseSize } from "../../spec/parse/size.ts";
 import { describe, type Node, scalarAt, type ScalarNode } from "../node.ts";
 import { resolvePath } from "../paths.ts";
-import { list, type ListOptions, replace, type Shape, type ShapeContext, wrongType } from "./shape.ts";
+import { list, type ListOptions, replace, reportBadNode, type Shape, type ShapeContext, wrongType } from "./shape.ts";
 
 /** A scalar's value as text. */
 type Convert = (text: string, ctx: ShapeContext, node: ScalarNode, path: string) => ScalarNode["value"];
@@ -27,12 +27,7 @@ export function fixOf(e: unknown): string {
 
 /** Reports a value that its parser refused. */
 export function badValue(node: Node, ctx: ShapeContext, path: string, e: unknown): undefined {
-  ctx.diagnostics.error(node.origin, {
-    code: "bad-value",
-    path,
-    message: `${describe(node)} is not accepted`,
-    fix: fixOf(e),
-  });
+  reportBadNode(node, ctx, { code: "bad-value", path, message: `${describe(node)} is not accepted`, fix: fixOf(e) });
   return undefined;
 }
 

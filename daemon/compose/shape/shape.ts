@@ -5,7 +5,7 @@
  * nodes, the second on top of the first (Compose Specification, "Merge").
  */
 
-import type { Diagnostics } from "../diagnostics.ts";
+import type { Diagnostics, Finding } from "../diagnostics.ts";
 import type { Lookup } from "../interpolate.ts";
 import { describe, type MapEntry, type MapNode, type Node, pathOf, scalarAt, withTag } from "../node.ts";
 import type { PathBase } from "../paths.ts";
@@ -42,9 +42,22 @@ export function isTemplate(node: Node, ctx: ShapeContext): boolean {
   return !ctx.interpolated && node.kind === "scalar" && typeof node.value === "string" && node.value.includes("$");
 }
 
+/** Reports a value that cannot be used. Where it is so for want of variables, the file is not at fault: the value is left out. */
+export function reportBadNode(node: Node, ctx: ShapeContext, finding: Finding): void {
+  const unset = node.kind === "scalar" ? node.unset ?? [] : [];
+  if (unset.length === 0) return ctx.diagnostics.error(node.origin, finding);
+  ctx.diagnostics.warn(node.origin, {
+    ...finding,
+    message: `${finding.message}, since ${unset.join(", ")} ${
+      unset.length === 1 ? "is" : "are"
+    } not set; it is left out`,
+    blocks: true,
+  });
+}
+
 /** Reports a value of the wrong type. */
 export function wrongType(node: Node, ctx: ShapeContext, path: string, rule: string, fix?: string): undefined {
-  ctx.diagnostics.error(node.origin, {
+  reportBadNode(node, ctx, {
     code: "wrong-type",
     path,
     message: `it is ${describe(node)}`,
@@ -194,19 +207,20 @@ function closest(word: string, known: Iterable<string>): string | undefined {
   return best?.name;
 }
 
+/** Edits between two words: letters inserted, removed, replaced, or swapped with their neighbour. */
 function editDistance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 4 || a.length > 64) return 99;
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
+  const at = (i: number, j: number) => rows[i]?.[j] ?? 0;
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    rows.push([i]);
     for (let j = 1; j <= b.length; j++) {
-      next.push(
-        Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)),
-      );
+      const edits = [at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)];
+      if (a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) edits.push(at(i - 2, j - 2) + 1);
+      rows[i]?.push(Math.min(...edits));
     }
-    row = next;
   }
-  return row[b.length] ?? 99;
+  return at(a.length, b.length);
 }
 
 function unknownKey(key: string, entry: MapEntry, known: Iterable<string>, ctx: ShapeContext, path: string): void {
