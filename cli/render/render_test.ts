@@ -9,7 +9,8 @@ import { renderObjects, renderRows } from "./rows.ts";
 import { statsView } from "./stats_view.ts";
 import { renderTable } from "./table.ts";
 import { Template } from "./template.ts";
-import { clockDuration, humanDuration, resolveTime, timeAgo } from "./time.ts";
+import { humanDuration } from "../../daemon/spec/time.ts";
+import { clockDuration, resolveTime, timeAgo } from "./time.ts";
 import { displayWidth, padEnd, truncate } from "./width.ts";
 
 Deno.test("escapeControls: a name cannot move the cursor, colour, set a title or reorder text", () => {

@@ -3,27 +3,9 @@
 import type { ContainerDetails, ContainerSummary } from "../spec/api.ts";
 import type { ContainerRecord } from "../persist/record.ts";
 import { invalid } from "../spec/errors.ts";
+import { humanDuration } from "../spec/time.ts";
 import { networkMode } from "./launch.ts";
 import { LIVE } from "./machine.ts";
-
-/** A span as Docker words it: `Less than a second`, `5 seconds`, `About a minute`, `3 hours`, `2 weeks`. */
-export function humanDuration(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 1) return "Less than a second";
-  if (seconds === 1) return "1 second";
-  if (seconds < 60) return `${seconds} seconds`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes === 1) return "About a minute";
-  if (minutes < 60) return `${minutes} minutes`;
-  const hours = Math.round(minutes / 60);
-  if (hours === 1) return "About an hour";
-  if (hours < 48) return `${hours} hours`;
-  const days = Math.floor(hours / 24);
-  if (days < 14) return `${days} days`;
-  if (days < 60) return `${Math.floor(days / 7)} weeks`;
-  if (days < 730) return `${Math.floor(days / 30)} months`;
-  return `${Math.floor(days / 365)} years`;
-}
 
 /** STATUS column of `ps`. */
 export function statusText(record: ContainerRecord, now: number): string {
