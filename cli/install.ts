@@ -31,8 +31,8 @@ export interface InstallOptions {
   /** Make a bundle of the CLI, which starts faster; when that fails the source is used. Default true. */
   bundle?: boolean;
   /**
-   * Flags of `deno run` for nyxd, as text between double quotes of a shell: `$base`, `$run` (directory of the socket), `$crun` and `$init`
-   * stand for what nyxd's own command line says. Without it nyxd is not installed.
+   * Flags of `deno run` for nyxd, as text between double quotes of a shell: `$base`, `$run` (directory of the socket), `$crun`, `$init`
+   * and `$resolv` stand for what nyxd's own command line says. Without it nyxd is not installed.
    */
   nyxdFlags?: readonly string[];
   /** Hears what is done. */
@@ -51,7 +51,13 @@ export function nyxLauncher(deno: string, main: string): string {
 
 /** Launcher of the daemon: reads the options that decide what it may touch, then starts it under exactly that. */
 export function nyxdLauncher(deno: string, root: string, flags: readonly string[]): string {
-  const known = [["base-dir", "base"], ["socket", "socket"], ["crun", "crun"], ["init-path", "init"]];
+  const known = [
+    ["base-dir", "base"],
+    ["socket", "socket"],
+    ["crun", "crun"],
+    ["init-path", "init"],
+    ["resolv-conf", "resolv"],
+  ];
   const cases = known.map(([name, variable]) =>
     `    --${name}=*) ${variable}=\${arg#*=} ;;\n    --${name}) want=${variable} ;;`
   ).join("\n");
@@ -62,7 +68,7 @@ export function nyxdLauncher(deno: string, root: string, flags: readonly string[
   const allowed = flags.map((flag) => `"${flag}"`).join(" \\\n  ");
   return `#!/bin/sh
 ${MARK}
-base=/var/lib/nyxd socket=/run/nyxd/nyxd.sock crun=/usr/bin/crun init= want=
+base=/var/lib/nyxd socket=/run/nyxd/nyxd.sock crun=/usr/bin/crun init= resolv=/etc/resolv.conf want=
 for arg do
   case $want in
 ${wanted}
@@ -72,7 +78,7 @@ ${wanted}
 ${cases}
   esac
 done
-case "$base$socket$crun$init" in
+case "$base$socket$crun$init$resolv" in
   *,*) echo "nyxd: paths with a comma are not supported: Deno's permission lists are split at commas" >&2; exit 2 ;;
 esac
 case $socket in */*) run=\${socket%/*} ;; *) run=. ;; esac

@@ -12,7 +12,7 @@ export interface PermissionPaths {
   crun: string;
   /** Directory of nyx's own modules; missing in a compiled binary. */
   sourceDir?: string;
-  /** Other files that settings name, such as --init-path. */
+  /** Other files that settings name, such as --init-path and --resolv-conf. */
   extraRead?: string[];
 }
 
@@ -86,7 +86,11 @@ export function nyxdPermissions(paths: PermissionPaths): PermissionFlag[] {
         "its state and socket, its own modules (workers are loaded by path), the host's resolvers, name and groups",
     },
     { flag: `--allow-write=${[...own, NOTIFY].join(",")}`, reason: "its state and socket; systemd's notify socket" },
-    { flag: "--allow-net", reason: "registries, whose hosts the user names, and its own unix socket" },
+    {
+      flag: "--allow-net",
+      reason:
+        "registries, whose hosts the user names; its own unix socket; DNS on the gateways, and the host's resolvers",
+    },
     { flag: `--allow-ffi=${LIBRARIES.join(",")}`, reason: "system calls that Deno has no function for; libnftables" },
     {
       flag: `--allow-run=${[paths.crun, ...PROGRAMS].join(",")}`,

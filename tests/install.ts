@@ -10,7 +10,13 @@ const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const at = Deno.args.indexOf("--prefix");
 const inline = Deno.args.find((arg) => arg.startsWith("--prefix="))?.slice("--prefix=".length);
 const binDir = inline ?? (at < 0 ? undefined : Deno.args[at + 1]) ?? "/usr/local/bin";
-const paths = { baseDir: "$base", socket: "$run/nyxd.sock", crun: "$crun", sourceDir: root, extraRead: ["$init"] };
+const paths = {
+  baseDir: "$base",
+  socket: "$run/nyxd.sock",
+  crun: "$crun",
+  sourceDir: root,
+  extraRead: ["$init", "$resolv"],
+};
 try {
   await install({
     binDir,

@@ -52,9 +52,14 @@ export class DnsBackend implements DnsRegistry {
   constructor(options: DnsOptions) {
     this.#options = options;
     this.#log = options.log;
-    const host = new HostResolvers(options.resolvConfPath, (resolvers) => {
-      this.#log.info("The host's resolvers have changed", { resolvers: resolvers.join(" ") });
-      this.#forwarder.reset();
+    const { resolvConfPath: path, log } = options;
+    const host = new HostResolvers(path, {
+      onChange: (resolvers) => {
+        log.info("The host's resolvers have changed", { resolvers: resolvers.join(" ") });
+        this.#forwarder.reset();
+      },
+      onUnreadable: (error) =>
+        log.warn("The host's resolvers cannot be read; the last known are asked", { path, error }),
     });
     this.#forwarder = new Forwarder({ upstreams: () => this.#upstreams(host.current), log: options.log });
     this.#resolver = new Resolver(this.#zones, this.#forwarder);

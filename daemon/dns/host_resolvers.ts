@@ -25,19 +25,26 @@ export function resolversIn(text: string): string[] {
 export class HostResolvers {
   readonly #path: string;
   readonly #onChange: (resolvers: string[]) => void;
+  readonly #onUnreadable: (error: unknown) => void;
   readonly #now: () => number;
+  #failures = 0;
   #resolvers: string[] = [];
   #stamp = "";
   #checkedMs = -Infinity;
 
   /**
    * @param path resolv.conf; may be a symbolic link
-   * @param onChange told of new resolvers
+   * @param listeners `onChange` is told of new resolvers, `onUnreadable` once when the file cannot be read twice in a row
    * @param now clock, ms
    */
-  constructor(path: string, onChange: (resolvers: string[]) => void, now: () => number = () => performance.now()) {
+  constructor(
+    path: string,
+    listeners: { onChange: (resolvers: string[]) => void; onUnreadable: (error: unknown) => void },
+    now: () => number = () => performance.now(),
+  ) {
     this.#path = path;
-    this.#onChange = onChange;
+    this.#onChange = listeners.onChange;
+    this.#onUnreadable = listeners.onUnreadable;
     this.#now = now;
   }
 
@@ -49,15 +56,20 @@ export class HostResolvers {
     try {
       const { mtime, ino, size } = Deno.statSync(this.#path);
       const stamp = `${mtime?.getTime()}/${ino}/${size}`;
-      if (stamp === this.#stamp) return this.#resolvers;
+      if (stamp === this.#stamp) {
+        this.#failures = 0;
+        return this.#resolvers;
+      }
       const found = resolversIn(Deno.readTextFileSync(this.#path));
       const first = this.#stamp === "";
       this.#stamp = stamp;
+      this.#failures = 0;
       if (found.join() === this.#resolvers.join()) return this.#resolvers;
       this.#resolvers = found;
       if (!first) this.#onChange(found);
-    } catch {
-      // A host that replaces the file may be between two versions of it.
+    } catch (e) {
+      // A host that replaces the file may be between two versions of it: one failure means nothing.
+      if (++this.#failures === 2) this.#onUnreadable(e);
     }
     return this.#resolvers;
   }

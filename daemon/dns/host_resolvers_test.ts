@@ -12,7 +12,9 @@ Deno.test("HostResolvers: a change is seen within a second, a file that is missi
   const path = `${dir}/resolv.conf`;
   let now = 0;
   const changes: string[][] = [];
-  const resolvers = new HostResolvers(path, (list) => changes.push(list), () => now);
+  let unreadable = 0;
+  const listeners = { onChange: (list: string[]) => changes.push(list), onUnreadable: () => unreadable++ };
+  const resolvers = new HostResolvers(path, listeners, () => now);
   try {
     assert.deepEqual(resolvers.current, []);
     now += 1001;
@@ -29,6 +31,13 @@ Deno.test("HostResolvers: a change is seen within a second, a file that is missi
     now += 501;
     assert.deepEqual(resolvers.current, ["8.8.8.8"]);
     assert.deepEqual(changes, [["8.8.8.8"]]);
+    Deno.removeSync(path);
+    assert.equal(unreadable, 0);
+    for (let i = 0; i < 4; i++) {
+      now += 1001;
+      assert.deepEqual(resolvers.current, ["8.8.8.8"]);
+    }
+    assert.equal(unreadable, 1);
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
