@@ -91,6 +91,18 @@ async function undo(baseDir: string, stages: Stages, records: ContainerRecord[])
   }
 }
 
+/** How long a container waits at most to see whether it reaches the resolver; over a veth that takes microseconds. */
+const REACH_MS = 250;
+
+async function reachesTcp({ network }: Stages, netnsPath: string, target: string): Promise<boolean> {
+  try {
+    return (await network.call("probe", { netnsPath, type: "tcp", target, timeoutMs: REACH_MS })).exitCode === 0;
+  } catch {
+    // The worker is being replaced, which says nothing about a firewall.
+    return true;
+  }
+}
+
 /** Lets the containers of an earlier run be found by name again, as long as nothing says that they are gone. */
 function resumeDns(dns: DnsBackend, network: string, records: ContainerRecord[]): ContainerRecord[] {
   const live = new Set(networkIds(records).live);
@@ -112,7 +124,12 @@ export async function assemble(
 ): Promise<Parts> {
   const { baseDir } = config;
   const store = new RecordStore(baseDir, log);
-  const dns = new DnsBackend({ mode: config.dns, resolvConfPath: config.resolvConf, log: log.with({ part: "dns" }) });
+  const dns = new DnsBackend({
+    mode: config.dns,
+    resolvConfPath: config.resolvConf,
+    log: log.with({ part: "dns" }),
+    probe: (netnsPath, target) => reachesTcp(deps.stages, netnsPath, target),
+  });
   const events = new EventBus(`${baseDir}/supervisor/events.ndjson`);
   await store.prepare();
   const [{ stages, host }, records, initPath, name] = await Promise.all([

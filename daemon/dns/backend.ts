@@ -5,6 +5,7 @@ import { NyxError } from "../spec/errors.ts";
 import { Forwarder } from "./forwarder.ts";
 import { HostResolvers, type Upstream } from "./host_resolvers.ts";
 import { DnsListener } from "./listener.ts";
+import { type Probe, ResolverReach } from "./reach.ts";
 import { Resolver } from "./resolver.ts";
 import { type DnsNetwork, type DnsRegistration, Zones } from "./zones.ts";
 
@@ -14,8 +15,14 @@ export interface DnsRegistry {
   register(registration: DnsRegistration): void;
   /** Forgets a container's names. */
   deregister(id: string): void;
-  /** Addresses of the resolvers that containers of these networks can use; empty when they use the host's. */
-  nameservers(networks: string[]): string[];
+  /**
+   * The resolvers that a container can use.
+   *
+   * @param networks those it is in, the default route's first
+   * @param netnsPath its network namespace
+   * @returns none when it must use the host's; `warning` says why, where that needs somebody's help
+   */
+  nameservers(networks: string[], netnsPath: string): Promise<{ servers: string[]; warning?: string }>;
 }
 
 /** Settings. */
@@ -27,6 +34,8 @@ export interface DnsOptions {
   log: Logger;
   /** Port of containers' resolvers, default 53, and of the host's, default 53; others are for tests. */
   port?: number;
+  /** Tries whether containers get through to a resolver; without it they are taken to. */
+  probe?: Probe;
   upstreamPort?: number;
 }
 
@@ -46,6 +55,7 @@ export class DnsBackend implements DnsRegistry {
   readonly #resolver: Resolver;
   /** Open listeners by address. */
   readonly #listeners = new Map<string, DnsListener>();
+  readonly #reach: ResolverReach | undefined;
   #retry: ReturnType<typeof setInterval> | undefined;
 
   /** @param options settings; nothing is opened yet */
@@ -62,6 +72,10 @@ export class DnsBackend implements DnsRegistry {
         log.warn("The host's resolvers cannot be read; the last known are asked", { path, error }),
     });
     this.#forwarder = new Forwarder({ upstreams: () => this.#upstreams(host.current), log: options.log });
+    this.#reach = options.probe === undefined ? undefined : new ResolverReach(options.probe, (address, reached) => {
+      if (reached) log.info("Containers reach the resolver now", { address });
+      else log.warn(blocked(address));
+    });
     this.#resolver = new Resolver(this.#zones, this.#forwarder);
   }
 
@@ -198,11 +212,15 @@ export class DnsBackend implements DnsRegistry {
     this.#zones.deregister(id);
   }
 
-  nameservers(networks: string[]): string[] {
-    return networks.flatMap((name) => {
+  async nameservers(networks: string[], netnsPath: string): Promise<{ servers: string[]; warning?: string }> {
+    const open = networks.flatMap((name) => {
       const network = this.#networks.get(name);
       return network !== undefined && this.#listeners.has(network.gateway) ? [network.gateway] : [];
     });
+    const reached = await Promise.all(open.map((address) => this.#reach?.reaches(address, netnsPath) ?? true));
+    const servers = open.filter((_, i) => reached[i] === true);
+    const [lost] = open.filter((_, i) => reached[i] !== true);
+    return lost === undefined ? { servers } : { servers, warning: blocked(lost) };
   }
 
   /** Closes everything; questions under way get no answer. */
@@ -213,4 +231,9 @@ export class DnsBackend implements DnsRegistry {
     for (const listener of this.#listeners.values()) listener.close();
     this.#listeners.clear();
   }
+}
+
+function blocked(address: string): string {
+  return `Containers do not reach nyx's resolver at ${address}: a firewall of the host drops it, so they do not find each ` +
+    `other by name. Let port 53 of that address in, as "ufw allow to ${address} port 53" does`;
 }

@@ -114,6 +114,18 @@ async function readHostResolvConf(path: string): Promise<string> {
   }
 }
 
+/** nyx's resolvers for a container that names none itself. */
+async function embeddedResolvers(
+  deps: SupervisorDeps,
+  record: ContainerRecord,
+  network: NetworkResult | undefined,
+): Promise<string[]> {
+  if (network === undefined || network.endpoints.length === 0 || record.spec.dns?.length) return [];
+  const { servers, warning } = await deps.dns.nameservers(network.endpoints.map((e) => e.network), network.netnsPath);
+  if (warning !== undefined && !record.warnings.includes(warning)) record.warnings.push(warning);
+  return servers;
+}
+
 /**
  * Starts the container's process. Fills in the record's network, rootfs, argv, stop signal and pid.
  *
@@ -165,7 +177,7 @@ export async function launch(
     hosts: hostsLines(record.spec, { hostname: record.hostname, addresses, aliases }, deps.defaults.gateway),
     resolvConf: resolvConf(record.spec, hostResolvConf, {
       ownNetwork: networkMode(record) !== "host",
-      embedded: deps.dns.nameservers(network?.endpoints.map((e) => e.network) ?? []),
+      embedded: await embeddedResolvers(deps, record, network),
     }),
     ...(joined.network === undefined ? {} : { shareEtcFrom: joined.network.bundleDir }),
     cgroupsPath: cgroupsPath(deps, record),

@@ -141,6 +141,30 @@ Deno.test("who is not of the network gets no answer, over UDP or TCP: nothing to
   }
 });
 
+Deno.test("a firewall drops what containers ask: they get the host's resolvers and a warning; when it is open, nyx's", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const table = `nyxdns${nyxd.slot}`;
+  const nft = (rules: string) => new Deno.Command("nft", { args: [rules], stderr: "inherit" }).outputSync().success;
+  const resolvers = async () => {
+    const { stdout } = await nyxd.nyx(["run", "--rm", image, "grep", "-c", nyxd.prefix, "/etc/resolv.conf"]);
+    return stdout.trim();
+  };
+  assert.ok(nft(
+    `table inet ${table} { chain in { type filter hook input priority 0; policy accept; ` +
+      `iifname "${nyxd.bridge}" meta l4proto { tcp, udp } th dport 53 drop; }; }`,
+  ));
+  try {
+    const { id } = await nyxd.client.containers.run({ image, name: "web", args: SLEEP });
+    assert.match((await nyxd.client.containers.inspect(id)).warnings.join(), /a firewall of the host drops it/);
+    assert.equal(await resolvers(), "0");
+  } finally {
+    nft(`delete table inet ${table}`);
+  }
+  await new Promise((r) => setTimeout(r, 5100));
+  assert.equal(await resolvers(), "1");
+});
+
 Deno.test("a container may publish port 53 beside nyx's resolver, which other containers still reach", async () => {
   await using world = await startWorld();
   const { nyxd, image } = world;

@@ -76,7 +76,7 @@ Deno.test("DnsBackend: a network that goes away answers no more; one that comes 
   using f = await startResolver();
   f.dns.removeNetwork("blue");
   assert.equal((await dig(f.blue, "x", "+time=1")).status, "none");
-  assert.deepEqual(f.dns.nameservers(["red", "blue"]), [f.red.address]);
+  assert.deepEqual(await f.dns.nameservers(["red", "blue"], "/netns"), { servers: [f.red.address] });
   assert.deepEqual(await f.dns.addNetwork({ name: "blue", subnet: "127.0.0.0/8", gateway: f.blue.address }), []);
   register(f.dns, 3, "db", "blue");
   assert.deepEqual(dataOf(await dig(f.blue, "db")), ["10.9.0.3"]);
@@ -130,19 +130,20 @@ Deno.test("DnsBackend: a port that is taken: auto warns, has no name server, and
   const auto = new DnsBackend({ mode: "auto", ...options });
   const embedded = new DnsBackend({ mode: "embedded", ...options });
   const off = new DnsBackend({ mode: "off", ...options });
+  const servers = async (dns: DnsBackend) => (await dns.nameservers(["n"], "/netns")).servers;
   try {
     const [warning] = await auto.addNetwork(network);
     assert.match(warning ?? "", /resolver of network "n" on 127\.49\.\d+\.1 port \d+: another program has the port/);
-    assert.deepEqual(auto.nameservers(["n"]), []);
+    assert.deepEqual(await servers(auto), []);
     await assert.rejects(
       embedded.addNetwork(network),
       (e) => e instanceof NyxError && e.code === "failed_precondition",
     );
     assert.deepEqual(await off.addNetwork(network), []);
     taken.close();
-    for (let i = 0; i < 80 && auto.nameservers(["n"]).length === 0; i++) await new Promise((r) => setTimeout(r, 100));
-    assert.deepEqual(auto.nameservers(["n"]), [address]);
-    assert.deepEqual(off.nameservers(["n"]), []);
+    for (let i = 0; i < 80 && (await servers(auto)).length === 0; i++) await new Promise((r) => setTimeout(r, 100));
+    assert.deepEqual(await servers(auto), [address]);
+    assert.deepEqual(await servers(off), []);
   } finally {
     for (const dns of [auto, embedded, off]) dns.close();
   }
