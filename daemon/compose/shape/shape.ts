@@ -332,6 +332,10 @@ function listEntries(node: Node & { kind: "list" }, options: DictOptions, ctx: S
       continue;
     }
     const text = String(item.value);
+    if (text === "" && item.unset !== undefined) {
+      reportBadNode(item, ctx, { code: "bad-value", path: pathOf(path, index), message: "the name is empty" });
+      continue;
+    }
     if (options.fromName !== undefined) entries.set(text, { key: item.origin, value: options.fromName(item.origin) });
     else if (options.fromItem !== undefined) {
       const { key, value } = options.fromItem(text);
