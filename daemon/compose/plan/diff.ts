@@ -26,6 +26,8 @@ export class Redaction {
   value(field: string, value: string): string {
     const name = field.slice(field.lastIndexOf(".") + 1);
     if ((field.startsWith("env.") || field.startsWith("labels.")) && SECRET_NAME.test(name)) return "(hidden)";
+    const file = /\/(config|secret)s\/([0-9a-f]{32})$/.exec(value);
+    if (file !== null) return file[1] === "secret" ? "(hidden content)" : `content ${file[2]?.slice(0, 12)}`;
     let text = value.replace(/([a-z][a-z0-9+.-]*:\/\/[^:/?#\s"]*:)[^@/\s"]+@/gi, "$1(hidden)@");
     for (const secret of this.#secrets) text = text.replaceAll(secret, "(hidden)");
     return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;

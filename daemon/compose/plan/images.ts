@@ -41,7 +41,14 @@ export function imageStep(
     return {};
   }
   if (policy === "always") {
-    return step("pull", present === undefined ? "the image does not exist" : "pull_policy is always");
+    return step(
+      "pull",
+      present === undefined
+        ? "the image does not exist"
+        : options.pull === "always"
+        ? "--pull always was given"
+        : "pull_policy is always",
+    );
   }
   if (present === undefined) {
     return policy === "never" || policy === "build"

@@ -8,13 +8,12 @@ import { containerName, type DesiredContainer, desiredContainer, type MappingOpt
 import { defined, own, sortedKeys } from "../dictionary.ts";
 import { contentText } from "../files.ts";
 import { dependenciesOf, dependencyLevels, findCircle, withDependencies } from "../graph.ts";
-import { objectHash } from "../hash.ts";
 import { LABEL } from "../labels.ts";
-import { namedVolumes, replicasOf, serviceOfMode, serviceOfVolumesFrom } from "../normalise.ts";
-import { imageOf } from "../print.ts";
+import { replicasOf, serviceOfMode, serviceOfVolumesFrom } from "../normalise.ts";
 import type { ComposeProject } from "../project.ts";
 import { diffConfigs, inPlaceUpdate, Redaction } from "./diff.ts";
-import { type ImageOptions, imageStep } from "./images.ts";
+import type { ImageOptions } from "./images.ts";
+import { hasImage, planObjects } from "./objects.ts";
 import { isUp, type ObservedContainer, type ObservedWorld, ownership, worldDigest } from "./world.ts";
 
 /** What `up` was asked for. */
@@ -36,8 +35,10 @@ export interface PlanOptions extends MappingOptions, ImageOptions {
   noStart?: boolean;
 }
 
-/** Steps that change a container so that others notice. */
-const DISRUPTIVE: ReadonlySet<PlanAction> = new Set(["create", "recreate", "restart"]);
+/** Steps after which dependents with `restart: true` are restarted. */
+const DISRUPTIVE: ReadonlySet<PlanAction> = new Set(["recreate", "restart"]);
+/** Steps that start a container, and so wait for its dependencies. */
+const STARTING: ReadonlySet<PlanAction> = new Set(["create", "recreate", "start", "restart"]);
 
 class Planner {
   readonly #project: ComposeProject;
@@ -50,7 +51,7 @@ class Planner {
   readonly #byService = new Map<string, ObservedContainer[]>();
   /** Steps of a service's containers, for those that depend on it. */
   readonly #last = new Map<string, PlanStep[]>();
-  readonly #recreatedNetworks = new Set<string>();
+  #newNetworks: ReadonlyMap<string, string> = new Map();
 
   constructor(project: ComposeProject, world: ObservedWorld, options: PlanOptions) {
     this.#project = project;
@@ -80,9 +81,11 @@ class Planner {
     }
     const circle = findCircle(model);
     if (circle === undefined) {
-      this.#networks(selected);
-      this.#volumes(selected);
-      this.#images(selected);
+      const objects = planObjects(this.#project, this.#world, selected, this.#options);
+      this.#steps.push(...objects.steps);
+      this.#blocked.push(...objects.blocked);
+      this.#warnings.push(...objects.warnings);
+      this.#newNetworks = objects.newNetworks;
       for (const level of dependencyLevels(model)) {
         for (const name of level) if (selected.has(name)) this.#service(name);
       }
@@ -111,121 +114,9 @@ class Planner {
     return step;
   }
 
-  #networks(selected: ReadonlySet<string>): void {
-    const used = new Set(
-      [...selected].flatMap((name) => Object.keys(own(this.#project.model.services, name)?.networks ?? {})),
-    );
-    for (const key of sortedKeys(this.#project.model.networks)) {
-      const network = own(this.#project.model.networks, key);
-      if (network === undefined || !used.has(key)) continue;
-      const found = this.#world.networks.find((n) => n.name === network.name);
-      if (network.external === true) {
-        if (found === undefined) {
-          this.#blocked.push({ message: `the external network ${network.name} does not exist; make it first` });
-        }
-        continue;
-      }
-      if (found === undefined) {
-        this.#add({
-          id: `create-network:${network.name}`,
-          action: "create-network",
-          target: network.name,
-          reason: "it does not exist",
-          after: [],
-        });
-      } else if (own(found.labels, LABEL.project) !== this.#project.model.name) {
-        this.#warnings.push(`the network ${network.name} exists and was not made by this project; it is used as it is`);
-      } else if (own(found.labels, LABEL.hash) !== undefined && own(found.labels, LABEL.hash) !== objectHash(network)) {
-        this.#recreateNetwork(network.name);
-      }
-    }
-  }
-
-  #recreateNetwork(name: string): void {
-    this.#recreatedNetworks.add(name);
-    const attached = this.#world.containers.filter((c) =>
-      ownership(c, this.#project.model.name) !== undefined && isUp(c.status) &&
-      (c.config.networks ?? []).some((n) => n.network === name)
-    );
-    const stops = attached.map((c) =>
-      this.#add({
-        id: `stop:${c.name}`,
-        action: "stop",
-        target: c.name,
-        observedId: c.id,
-        ...ownership(c, this.#project.model.name),
-        reason: `its network ${name} is made anew`,
-        after: [],
-      }).id
-    );
-    this.#add({
-      id: `recreate-network:${name}`,
-      action: "recreate-network",
-      target: name,
-      reason: "its settings changed",
-      after: stops,
-    });
-  }
-
-  #volumes(selected: ReadonlySet<string>): void {
-    const used = new Set([...selected].flatMap((name) => this.#volumesOf(name)));
-    for (const key of sortedKeys(this.#project.model.volumes)) {
-      const volume = own(this.#project.model.volumes, key);
-      if (volume === undefined || !used.has(key)) continue;
-      const found = this.#world.volumes.find((v) => v.name === volume.name);
-      if (volume.external === true) {
-        if (found === undefined) {
-          this.#blocked.push({ message: `the external volume ${volume.name} does not exist; make it first` });
-        }
-      } else if (found === undefined) {
-        this.#add({
-          id: `create-volume:${volume.name}`,
-          action: "create-volume",
-          target: volume.name,
-          reason: "it does not exist",
-          after: [],
-        });
-      } else if (own(found.labels, LABEL.project) !== this.#project.model.name) {
-        this.#warnings.push(`the volume ${volume.name} exists and was not made by this project; it is used as it is`);
-      } else if (own(found.labels, LABEL.hash) !== undefined && own(found.labels, LABEL.hash) !== objectHash(volume)) {
-        this.#warnings.push(
-          `the settings of volume ${volume.name} changed; it is kept as it is, since making it anew would lose its data`,
-        );
-      }
-    }
-  }
-
-  #volumesOf(name: string, seen = new Set<string>()): string[] {
-    const service = own(this.#project.model.services, name);
-    if (service === undefined || seen.has(name)) return [];
-    seen.add(name);
-    const inherited = (service.volumes_from ?? []).flatMap((entry) =>
-      this.#volumesOf(serviceOfVolumesFrom(entry) ?? "", seen)
-    );
-    return [...namedVolumes(service), ...inherited];
-  }
-
-  #images(selected: ReadonlySet<string>): void {
-    const done = new Set<string>();
-    for (const name of sortedKeys(this.#project.model.services)) {
-      const service = own(this.#project.model.services, name);
-      if (service === undefined || !selected.has(name) || !this.#hasImage(service)) continue;
-      const ref = imageOf(this.#project.model, name);
-      const present = this.#world.images.find((image) => image.ref === ref);
-      const { step, problem } = imageStep(name, service, ref, present, this.#options);
-      if (problem !== undefined) this.#blocked.push({ service: name, message: problem });
-      if (step !== undefined && !done.has(step.id)) this.#add(step);
-      if (step !== undefined) done.add(step.id);
-    }
-  }
-
-  #hasImage(service: ComposeService): boolean {
-    return service.provider === undefined && (service.image !== undefined || service.build !== undefined);
-  }
-
   #service(name: string): void {
     const service = own(this.#project.model.services, name);
-    if (service === undefined || !this.#hasImage(service)) return;
+    if (service === undefined || !hasImage(service)) return;
     const wanted = own(this.#options.scale, name) ?? replicasOf(service);
     if (wanted > 1 && service.container_name !== undefined) {
       this.#blocked.push({
@@ -284,10 +175,17 @@ class Planner {
       number: desired.number,
       ...(existing === undefined ? {} : { observedId: existing.id }),
       after: this.#after(service, desired),
-      ...this.#waits(desired.service),
     };
+    const waits = this.#waits(desired.service);
     const step = (action: PlanAction, reason: string, more: Partial<PlanStep> = {}): PlanStep =>
-      this.#add({ id: `${action}:${desired.name}`, action, ...base, reason, ...more });
+      this.#add({
+        id: `${action}:${desired.name}`,
+        action,
+        ...base,
+        reason,
+        ...(STARTING.has(action) ? waits : {}),
+        ...more,
+      });
     if (existing === undefined) {
       const owner = this.#world.containers.find((c) => c.name === desired.name);
       if (owner !== undefined) {
@@ -352,28 +250,30 @@ class Planner {
     const build = this.#steps.find((s) => s.action === "build" && s.target === desired.config.image);
     if (build !== undefined) return { reason: "its image is built anew" };
     for (const network of desired.config.networks ?? []) {
-      if (this.#recreatedNetworks.has(network.network)) {
-        return { reason: `its network ${network.network} is made anew` };
-      }
+      const made = this.#newNetworks.get(network.network);
+      if (made !== undefined) return { reason: `its network ${network.network} ${made}` };
     }
     return this.#whyRecreateWith(service, desired.service);
   }
 
   /** Recreated because of another service: it shares a namespace with it or takes its volumes, or all dependents are to follow. */
   #whyRecreateWith(service: ComposeService, name: string): { reason: string } | undefined {
-    const changed = (other: string | undefined) =>
+    const changed = (other: string | undefined, number?: number) =>
       other !== undefined &&
-      (this.#last.get(other) ?? []).some((s) => s.action === "recreate" || s.action === "create");
+      (this.#last.get(other) ?? []).some((s) =>
+        (s.action === "recreate" || s.action === "create") && (number === undefined || s.number === number)
+      );
     for (const mode of [service.network_mode, service.pid, service.ipc]) {
       const other = serviceOfMode(mode);
-      if (changed(other)) return { reason: `it shares a namespace with ${other}, which gets a new container` };
+      // Namespaces are those of the first container.
+      if (changed(other, 1)) return { reason: `it shares a namespace with ${other}, which gets a new container` };
     }
     for (const entry of service.volumes_from ?? []) {
       const other = serviceOfVolumesFrom(entry);
       if (changed(other)) return { reason: `it takes the volumes of ${other}, which gets a new container` };
     }
     if (this.#options.alwaysRecreateDeps !== true) return undefined;
-    const other = dependenciesOf(this.#project.model, name).find(changed);
+    const other = dependenciesOf(this.#project.model, name).find((dependency) => changed(dependency));
     return other === undefined ? undefined : { reason: `it depends on ${other}, which gets a new container` };
   }
 
