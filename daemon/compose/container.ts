@@ -334,7 +334,7 @@ class Mapping {
       if (other === undefined || service === undefined || chain.includes(other)) return [];
       const mounts = [
         ...this.#inheritedMounts([...chain, other]),
-        ...(service.volumes ?? []).flatMap((mount) => this.#mount(mount) ?? []),
+        ...(service.volumes ?? []).flatMap((mount) => this.#try("volumes_from", () => this.#mount(mount)) ?? []),
       ];
       return entry.endsWith(":ro") ? mounts.map((mount) => ({ ...mount, readOnly: true })) : mounts;
     });

@@ -11,12 +11,12 @@ const CONSISTENCIES = ["consistent", "cached", "delegated", "default"];
 
 /** Whether a source names a place on the host instead of a volume. */
 function isHostPath(source: string): boolean {
-  return /^[./~\\]/.test(source) || /^[a-zA-Z]:[\\/]/.test(source);
+  return /^[./~\\]/.test(source) || /^[a-zA-Z]:\\/.test(source);
 }
 
-/** Splits at colons, leaving `C:\` together. */
+/** Splits at colons, leaving `C:\` together; `c:/data` is a volume with a short name, since there are no drives here. */
 function sections(whole: string): string[] {
-  const drive = /^([a-zA-Z]:[\\/][^:]*)(?::([^]*))?$/.exec(whole);
+  const drive = /^([a-zA-Z]:\\[^:]*)(?::([^]*))?$/.exec(whole);
   if (drive === null) return whole.split(":");
   return [drive[1] ?? "", ...(drive[2] === undefined ? [] : drive[2].split(":"))];
 }
@@ -123,7 +123,7 @@ function parseShort(node: Node, whole: string, ctx: ShapeContext, path: string):
     consistency: options.consistency,
   };
   if (isHostPath(first)) {
-    const source = ctx.resolvePaths && !/^[a-zA-Z]:|^\\/.test(first) ? resolvePath(first, ctx.base) : first;
+    const source = ctx.resolvePaths && !/^[a-zA-Z]:\\|^\\/.test(first) ? resolvePath(first, ctx.base) : first;
     const bind = mapAt(node.origin, {
       propagation: options.propagation,
       create_host_path: true,
