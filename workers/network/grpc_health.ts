@@ -8,6 +8,11 @@ import type { NetnsConnection } from "./connection.ts";
 
 const FRAME_HEADER = 9;
 const MAX_FRAME = 16384;
+/**
+ * Most bytes that are read for one answer, which takes some hundred. A server that floods would otherwise keep this thread busy past
+ * any time-out: bytes that are there already are read without a turn of the event loop.
+ */
+const MAX_ANSWER = 65536;
 const DATA = 0;
 const HEADERS = 1;
 const RST_STREAM = 3;
@@ -79,7 +84,7 @@ interface Frame {
 
 async function* frames(connection: NetnsConnection): AsyncGenerator<Frame> {
   let buffered: Uint8Array = new Uint8Array();
-  for (;;) {
+  for (let received = 0; received <= MAX_ANSWER;) {
     while (buffered.length >= FRAME_HEADER) {
       const view = new DataView(buffered.buffer, buffered.byteOffset);
       const length = view.getUint16(0) << 8 | (buffered[2] ?? 0);
@@ -97,8 +102,10 @@ async function* frames(connection: NetnsConnection): AsyncGenerator<Frame> {
     }
     const more = await connection.read();
     if (more.length === 0) throw new NyxError("unavailable", "The server closed the connection before it answered");
+    received += more.length;
     buffered = concat(buffered, more);
   }
+  throw new NyxError("unavailable", `The server sent more than ${MAX_ANSWER} bytes and no health`);
 }
 
 function dataOf({ flags, payload }: Frame): Uint8Array {
