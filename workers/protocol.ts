@@ -369,6 +369,9 @@ export interface NetworkDefinition {
   /** IPv6 ULA CIDR and gateway. */
   subnet6?: string;
   gateway6?: string;
+  /** Part of the subnet, CIDR, that addresses are given out from; those that are asked for may be any. */
+  ipRange?: string;
+  ipRange6?: string;
   internal?: boolean;
   mtu?: number;
   labels?: Record<string, string>;
@@ -392,10 +395,34 @@ export interface NetworkResult {
   /** Path crun joins and others may open. */
   netnsPath: string;
   endpoints: NetworkEndpoint[];
+  /** Network of the default route; missing when every network is internal, or there is none. */
+  gatewayNetwork?: string;
   /** Published ports with ephemeral ones filled in. */
   ports: Required<PortMapping>[];
   /** What on the host stands in the way of this container, as sentences with the fix. */
   warnings: string[];
+}
+
+/** What the kernel has of one published port or one container, for an explanation. */
+export interface PathFacts {
+  /** Whether the host forwards packets of the family. */
+  forwarding: { v4: boolean; v6: boolean };
+  /** Addresses of the host. */
+  hostAddresses: string[];
+  /** Addresses on which programs of the host have the port, as far as the kernel tells. */
+  hostListeners: string[];
+  /** Map elements that lead somewhere for the port: `address . protocol . port : address . port`. Empty without a table. */
+  elements: string[];
+  /** Whether the nftables table is whole. */
+  table: boolean;
+  /** Missing when the container has no namespace. */
+  container?: {
+    links: { network: string; interface: string; up: boolean; attached: boolean; bridge: string; bridgeUp: boolean }[];
+    /** Addresses inside that answer on the container's port; missing when the kernel cannot tell. */
+    listeners?: string[];
+  };
+  /** Other people's chains that stop packets of the container's bridges, as sentences with the fix. */
+  obstacles: string[];
 }
 
 /** Stage `network`: bridges, namespaces, addresses, nftables. Never terminated in mid-operation. */
@@ -414,7 +441,12 @@ export type NetworkStage = {
         poolSize: number;
         defaultPublishIp: string;
       };
-      result: { removed: string[]; warnings: string[] };
+      result: {
+        removed: string[];
+        warnings: string[];
+        /** Networks beyond the first that could not be made, with the reason; `ensureNetwork` tries again. */
+        failed: { name: string; message: string }[];
+      };
       progress: never;
     };
     ensureNetwork: { request: { network: NetworkDefinition }; result: void; progress: never };
@@ -438,6 +470,27 @@ export type NetworkStage = {
         sysctls: Record<string, string>;
       };
       result: NetworkResult;
+      progress: never;
+    };
+    /**
+     * Brings a running container's connections to what `attachments` say: links are plugged in and taken out, addresses of those
+     * that stay are kept, the default route and the published ports follow. On failure the container is as it was.
+     */
+    change: {
+      request: { id: string; name: string; attachments: NetworkAttachment[]; ports: PortMapping[] };
+      result: NetworkResult;
+      progress: never;
+    };
+    /** What the kernel has of a published port of the host, of a container, or of both. */
+    facts: {
+      request: {
+        id?: string;
+        hostPort?: number;
+        /** Port inside, whose listeners are wanted. */
+        containerPort?: number;
+        protocol: "tcp" | "udp" | "sctp";
+      };
+      result: PathFacts;
       progress: never;
     };
     /** Takes down everything of a container; collects all errors; missing parts are no error. The lease stays until release. */

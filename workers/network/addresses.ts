@@ -20,6 +20,9 @@ class SubnetAddresses {
   readonly #subnet: Subnet;
   readonly #first: bigint;
   readonly #last: bigint;
+  /** Ends of what is given out unasked. */
+  readonly #from: bigint;
+  readonly #to: bigint;
   readonly #holders = new Map<bigint, string>();
   #cursor: bigint;
 
@@ -28,7 +31,10 @@ class SubnetAddresses {
     const { first, last } = cidrBounds(subnet.block);
     this.#first = first + 1n;
     this.#last = last - 1n;
-    this.#cursor = first;
+    const range = subnet.range === undefined ? { first, last } : cidrBounds(subnet.range);
+    this.#from = range.first < this.#first ? this.#first : range.first;
+    this.#to = range.last > this.#last ? this.#last : range.last;
+    this.#cursor = this.#from - 1n;
     this.#holders.set(ipToNumber(subnet.gateway), "the gateway");
   }
 
@@ -37,7 +43,7 @@ class SubnetAddresses {
     if (bytes === undefined) return;
     const n = ipToNumber(bytes);
     if (!this.#holders.has(n)) this.#holders.set(n, holder);
-    if (n > this.#cursor && n <= this.#last) this.#cursor = n;
+    if (n > this.#cursor && n <= this.#to) this.#cursor = n;
   }
 
   free(ip: string): void {
@@ -47,17 +53,28 @@ class SubnetAddresses {
     }
   }
 
+  /** Whether nothing of what is given out unasked is left. Counting all holders first keeps this cheap. */
+  #exhausted(): boolean {
+    const size = this.#to - this.#from + 1n;
+    if (BigInt(this.#holders.size) < size) return false;
+    let taken = 0n;
+    for (const n of this.#holders.keys()) if (n >= this.#from && n <= this.#to) taken++;
+    return taken >= size;
+  }
+
   next(network: string): string {
-    const size = this.#last - this.#first + 1n;
-    if (BigInt(this.#holders.size) >= size) {
+    if (this.#exhausted()) {
+      const { block, range = block } = this.#subnet;
       throw new NyxError(
         "resource_exhausted",
-        `Could not get an address in network ${network}: all ${size} of ${formatCidr(this.#subnet.block)} are taken; ` +
-          "remove containers, or make a network with a larger subnet",
+        `Could not get an address in network ${network}: all ${this.#to - this.#from + 1n} of ${
+          formatCidr(range)
+        } are ` +
+          "taken; remove containers, or make a network with a larger subnet",
         { context: { network } },
       );
     }
-    do this.#cursor = this.#cursor >= this.#last ? this.#first : this.#cursor + 1n; while (
+    do this.#cursor = this.#cursor >= this.#to ? this.#from : this.#cursor + 1n; while (
       this.#holders.has(this.#cursor)
     );
     return formatIp(numberToIp(this.#cursor, this.#subnet.block.address.length));

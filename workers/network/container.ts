@@ -22,7 +22,8 @@ export type SetupRequest = NetworkStage["ops"]["setup"]["request"];
 
 /** Connections of a container, in the order of its leases. A network that is gone is left out. */
 export function planEndpoints(s: Session, { leases, gateway }: Reservation): EndpointPlan[] {
-  return leases.flatMap((lease, position) => {
+  return leases.flatMap((lease, index) => {
+    const { position = index } = lease;
     const state = s.networks.get(lease.network);
     if (state === undefined) return [];
     const { network, bridge } = state;
@@ -31,9 +32,9 @@ export function planEndpoints(s: Session, { leases, gateway }: Reservation): End
   });
 }
 
-/** Addresses that published ports lead to: those of the connection with the default route. */
+/** Addresses that published ports lead to: those of the connection with the default route. Internal networks have none. */
 export function portTarget(plans: readonly EndpointPlan[]): PortTarget | undefined {
-  const plan = plans.find((p) => p.defaultRoute) ?? plans[0];
+  const plan = plans.find((p) => p.defaultRoute);
   if (plan === undefined) return undefined;
   const { ip, ip6 } = plan.lease;
   return { ip, ...(ip6 === undefined ? {} : { ip6 }) };
@@ -64,7 +65,7 @@ function writeSysctls(s: Session, netns: Netns, sysctls: Record<string, string>)
 }
 
 /** Adds a container's port elements; a table that somebody damaged is made anew. The container must be in `active`. */
-function publish(s: Session, { ports, target }: ActiveContainer): void {
+export function publish(s: Session, { ports, target }: ActiveContainer): void {
   if (target === undefined || ports.length === 0) return;
   try {
     if (s.tableStale) syncTable(s);
@@ -80,7 +81,7 @@ function publish(s: Session, { ports, target }: ActiveContainer): void {
  * Takes a container's port elements away, with whatever an earlier failure left. The container must be out of `active`, or
  * undefined when there is none.
  */
-function unpublish(s: Session, active: ActiveContainer | undefined): void {
+export function unpublish(s: Session, active: ActiveContainer | undefined): void {
   const { ports = [], target } = active ?? {};
   const published = target !== undefined && ports.length > 0;
   if (!published && !s.tableStale) return;
@@ -133,16 +134,19 @@ function build(s: Session, request: SetupRequest, reservation: Reservation): Act
   }
 }
 
-function result(s: Session, id: string, { endpoints, ports }: ActiveContainer): NetworkResult {
+/** What the daemon is told of a container that is set up. */
+export function describeActive(s: Session, id: string, { endpoints, ports }: ActiveContainer): NetworkResult {
   const warnings = endpoints.length === 0 ? [] : s.advice.recent();
-  return { netnsPath: netnsPath(s, id), endpoints, ports, warnings };
+  const gateway = s.leases.get(id)?.gateway;
+  const route = gateway === undefined ? {} : { gatewayNetwork: gateway };
+  return { netnsPath: netnsPath(s, id), endpoints, ...route, ports, warnings };
 }
 
 /** Sets a container up, or finds it set up. Validates everything before anything is made. */
 export async function setup(s: Session, request: SetupRequest): Promise<NetworkResult> {
   const { id, name, mode, sysctls } = request;
   const known = s.active.get(id);
-  if (known !== undefined && s.kernel.ns.isPinned(netnsPath(s, id))) return result(s, id, known);
+  if (known !== undefined && s.kernel.ns.isPinned(netnsPath(s, id))) return describeActive(s, id, known);
   if (mode === "none" && request.ports.length > 0) {
     throw invalid("publish", request.ports.length, "a container without a network cannot publish ports");
   }
@@ -163,7 +167,7 @@ export async function setup(s: Session, request: SetupRequest): Promise<NetworkR
   try {
     const active = build(s, { ...request, attachments }, reservation);
     await durable;
-    return result(s, id, active);
+    return describeActive(s, id, active);
   } catch (e) {
     const attempts = takeDown(s, id);
     restore(s, id, previous);

@@ -20,6 +20,8 @@ import type { NetworkDefinition } from "../protocol.ts";
 export interface Subnet {
   block: Cidr;
   gateway: IpBytes;
+  /** Where free addresses are taken from; missing means the whole block. */
+  range?: Cidr;
 }
 
 /** A checked network. */
@@ -66,6 +68,14 @@ function parseSubnet(field: string, text: string, gatewayText: string, length: 4
   return { block, gateway };
 }
 
+function parseRange(field: string, text: string, { block }: Subnet): Cidr {
+  const range = tryParseCidr(text);
+  const inside = range !== undefined && range.address.length === block.address.length &&
+    range.prefix >= block.prefix && cidrContains(block, range.address);
+  if (!inside) throw invalid(field, text, `it must be a block inside ${formatCidr(block)}`);
+  return range;
+}
+
 /**
  * Checks a definition.
  *
@@ -73,15 +83,18 @@ function parseSubnet(field: string, text: string, gatewayText: string, length: 4
  */
 export function parseNetwork(definition: NetworkDefinition): Network {
   const { name, driver, bridge, subnet, gateway, subnet6, gateway6, internal = false, mtu } = definition;
+  const { ipRange, ipRange6 } = definition;
   if (!OBJECT_NAME.test(name)) throw invalid("network name", name, "use letters, digits and _.- (128 at most)");
   if (driver !== "bridge") throw invalid("network driver", driver, "only bridge is served by the native backend");
   if (!INTERFACE_NAME.test(bridge)) {
     throw invalid("bridge", bridge, "an interface name has 1 to 15 letters, digits and _.- and begins with a letter");
   }
   const network: Network = { name, bridge, v4: parseSubnet("subnet", subnet, gateway, 4), internal };
+  if (ipRange !== undefined) network.v4.range = parseRange("ip range", ipRange, network.v4);
   if (subnet6 !== undefined) {
     if (gateway6 === undefined) throw invalid("gateway6", "", `a network with subnet6 ${subnet6} needs one`);
     network.v6 = parseSubnet("subnet6", subnet6, gateway6, 16);
+    if (ipRange6 !== undefined) network.v6.range = parseRange("ip range", ipRange6, network.v6);
   }
   if (mtu !== undefined) {
     const least = subnet6 === undefined ? 576 : 1280;

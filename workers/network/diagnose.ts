@@ -196,6 +196,29 @@ function tableMissing(objects: Record<string, unknown>[], own: string): boolean 
   );
 }
 
+/** What of other people's rules stands in the way of packets of these bridges. */
+export function obstaclesOf(s: Session, bridges: readonly string[]): string[] {
+  const objects = relevantObjects(s.nft, s.table);
+  return [
+    ...bridges.flatMap((bridge) => judgeRuleset(objects, { own: s.table, bridge })),
+    ...legacyFindings(s, bridges),
+  ];
+}
+
+/** Whether this daemon's table is there, with all its chains. */
+export function tableWhole(s: Session): boolean {
+  return !tableMissing(s.nft.list("list chains"), s.table);
+}
+
+function legacyFindings(s: Session, bridges: readonly string[]): string[] {
+  return legacyTables(s.kernel.ns).map((family) => {
+    const tool = family === "ip6" ? "ip6tables-legacy" : "iptables-legacy";
+    return `${tool} has a filter table, which nftables cannot show; if "${tool} -S FORWARD" says "-P FORWARD DROP", run: ` +
+      bridges.map((bridge) => `${tool} -I FORWARD -i ${bridge} -j ACCEPT && ${tool} -I FORWARD -o ${bridge} -j ACCEPT`)
+        .join(" && ");
+  });
+}
+
 /** What stands in the way of containers and their published ports, as sentences with the fix. */
 export function diagnose(s: Session): string[] {
   const objects = relevantObjects(s.nft, s.table);
@@ -216,14 +239,6 @@ export function diagnose(s: Session): string[] {
     }
     findings.push(...judgeRuleset(objects, { own: s.table, bridge: network.bridge }));
   }
-  for (const family of legacyTables(s.kernel.ns)) {
-    const tool = family === "ip6" ? "ip6tables-legacy" : "iptables-legacy";
-    findings.push(
-      `${tool} has a filter table, which nftables cannot show; if "${tool} -S FORWARD" says "-P FORWARD DROP", run: ` +
-        [...s.networks.values()].map(({ network: { bridge } }) =>
-          `${tool} -I FORWARD -i ${bridge} -j ACCEPT && ${tool} -I FORWARD -o ${bridge} -j ACCEPT`
-        ).join(" && "),
-    );
-  }
+  findings.push(...legacyFindings(s, [...s.networks.values()].map((n) => n.network.bridge)));
   return findings;
 }

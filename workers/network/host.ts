@@ -8,6 +8,7 @@ import { addAddress, deleteAddress, newBridge, setLink } from "../../ffi/netlink
 import type { Link, RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { IFF_UP } from "../../ffi/netlink/rtnetlink_constants.ts";
 import { macOf, type Network, subnets } from "./definition.ts";
+import { removeLink } from "./endpoint.ts";
 
 /** What a bridge's alias begins with; the base directory of its daemon follows. */
 const OWNER_PREFIX = "nyxd ";
@@ -77,6 +78,11 @@ function refuseOverlap(rt: RtNetlink, network: Network): void {
   }
 }
 
+/** Alias of the bridges of the daemon with this base directory. */
+export function ownerAlias(baseDir: string): string {
+  return `${OWNER_PREFIX}${baseDir}`.slice(0, 255);
+}
+
 function refuseStranger(rt: RtNetlink, link: Link, owner: string): void {
   if (link.kind !== "bridge") {
     throw new NyxError(
@@ -105,18 +111,29 @@ export interface Bridge {
 
 /** Makes the bridge of a network what it must be: there, up, with its gateway addresses and sysctls. Idempotent. */
 export function ensureBridge(ns: NamespaceKernel, rt: RtNetlink, network: Network, baseDir: string): Bridge {
-  const owner = `${OWNER_PREFIX}${baseDir}`.slice(0, 255);
+  const owner = ownerAlias(baseDir);
+  const link = rt.link(network.bridge);
+  if (link !== undefined) {
+    refuseStranger(rt, link, owner);
+    return shapeBridge(ns, rt, network, link, owner);
+  }
+  refuseOverlap(rt, network);
+  const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
+  rt.run(newBridge(network.bridge, { mac: macOf(network.v4.gateway), ...mtu }));
+  const made = rt.link(network.bridge);
+  if (made === undefined) throw new NyxError("unavailable", `Bridge ${network.bridge} went away while it was made`);
+  try {
+    rt.run(setLink(made.index, { alias: owner }));
+    made.alias = owner;
+    return shapeBridge(ns, rt, network, made, owner);
+  } catch (e) {
+    removeLink(rt, made.index);
+    throw e;
+  }
+}
+
+function shapeBridge(ns: NamespaceKernel, rt: RtNetlink, network: Network, link: Link, owner: string): Bridge {
   const mac = macOf(network.v4.gateway);
-  let link = rt.link(network.bridge);
-  if (link === undefined) {
-    refuseOverlap(rt, network);
-    const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
-    rt.run(newBridge(network.bridge, { mac, ...mtu }));
-    link = rt.link(network.bridge);
-    if (link === undefined) throw new NyxError("unavailable", `Bridge ${network.bridge} went away while it was made`);
-    rt.run(setLink(link.index, { alias: owner }));
-    link.alias = owner;
-  } else refuseStranger(rt, link, owner);
   const owned = link.alias.startsWith(OWNER_PREFIX);
   if (owned && link.alias !== owner) rt.run(setLink(link.index, { alias: owner }));
   if ((link.flags & IFF_UP) === 0) rt.run(setLink(link.index, { up: true }));

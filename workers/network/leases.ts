@@ -8,12 +8,17 @@ import { NyxError } from "../../daemon/spec/errors.ts";
 import { tryParseIp, tryParseMac } from "../../ffi/ip_address.ts";
 import type { PublishedPort } from "./ruleset.ts";
 
+/** Most networks of one container: interfaces are told apart by one digit of base 36. */
+export const MOST_NETWORKS = 36;
+
 /** A container's place in one network. */
 export interface Lease {
   network: string;
   ip: string;
   ip6?: string;
   mac: string;
+  /** Number of the interface inside (`eth<n>`) when it is not the lease's place in the list. */
+  position?: number;
 }
 
 /** All that is reserved for one container. */
@@ -39,10 +44,15 @@ function isNumber(v: unknown): boolean {
   return Number.isInteger(v) && (v as number) > 0 && (v as number) <= 65535;
 }
 
+function isPosition(v: unknown): boolean {
+  return Number.isInteger(v) && (v as number) >= 0 && (v as number) < MOST_NETWORKS;
+}
+
 function isLease(v: unknown): v is Lease {
   const l = v as Partial<Lease> | null;
   return typeof l?.network === "string" && isIp(l.ip) && typeof l.mac === "string" &&
-    tryParseMac(l.mac) !== undefined && (l.ip6 === undefined || isIp(l.ip6));
+    tryParseMac(l.mac) !== undefined && (l.ip6 === undefined || isIp(l.ip6)) &&
+    (l.position === undefined || isPosition(l.position));
 }
 
 function isPort(v: unknown): v is PublishedPort {

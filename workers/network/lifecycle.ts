@@ -13,7 +13,7 @@ import { adopt } from "./container.ts";
 import { checkDisjoint, gatewayText, parseNetwork } from "./definition.ts";
 import { diagnose } from "./diagnose.ts";
 import { hostNamePrefix, isHostName, removeLink } from "./endpoint.ts";
-import { enableForwarding, ensureBridge, ephemeralRange } from "./host.ts";
+import { enableForwarding, ensureBridge, ephemeralRange, ownerAlias } from "./host.ts";
 import { FlowForgetter } from "./flows.ts";
 import { LeaseStore, type Reservation } from "./leases.ts";
 import { type NetnsKernel, NetnsPool, openNetns } from "./pool.ts";
@@ -44,7 +44,7 @@ const RECEIVE_BUFFER = 64 * 1024;
 export async function open(
   env: Environment,
   request: InitRequest,
-): Promise<{ session: Session; removed: string[]; warnings: string[] }> {
+): Promise<{ session: Session; removed: string[]; warnings: string[]; failed: { name: string; message: string }[] }> {
   const { baseDir, networks, live, known } = request;
   for (const id of [...live, ...known]) checkId(id);
   const [first] = networks;
@@ -53,7 +53,9 @@ export async function open(
   const warnings = warning === undefined ? [] : [warning];
   const session = makeSession(env, request, first, store);
   try {
-    for (const definition of networks) ensureNetwork(session, definition);
+    ensureNetwork(session, first);
+    const failed = ensureOthers(session, networks.slice(1));
+    warnings.push(...failed.map((f) => f.message), ...removeStrayBridges(session, networks));
     const removed = removeStrangers(session, new Set(live));
     dropLeases(session, new Set([...live, ...known]));
     for (const id of live) warnings.push(...adoptLive(session, id));
@@ -61,11 +63,35 @@ export async function open(
     await removeLinks(session, live);
     await session.leases.commit();
     startWatch(session, env);
-    return { session, removed, warnings };
+    return { session, removed, warnings, failed };
   } catch (e) {
     await close(session);
     throw e;
   }
+}
+
+/** One network that cannot be made, such as one whose subnet a new route of the host overlaps, must not stop the daemon. */
+function ensureOthers(s: Session, definitions: readonly NetworkDefinition[]): { name: string; message: string }[] {
+  return definitions.flatMap((definition) => {
+    try {
+      ensureNetwork(s, definition);
+      return [];
+    } catch (e) {
+      return [{ name: definition.name, message: (e as Error).message }];
+    }
+  });
+}
+
+/** Bridges of this daemon that no network has: a crash came between the bridge and its record. */
+function removeStrayBridges(s: Session, networks: readonly NetworkDefinition[]): string[] {
+  const names = new Set(networks.map((n) => n.bridge));
+  const links = s.rt.links();
+  return links.filter((l) => l.kind === "bridge" && l.alias === ownerAlias(s.baseDir) && !names.has(l.name))
+    .flatMap((bridge) => {
+      const ports = links.filter((l) => l.master === bridge.index).length;
+      if (ports === 0) removeLink(s.rt, bridge.index);
+      return ports === 0 ? [] : [`Bridge ${bridge.name} has ${ports} interface(s) but belongs to no network any more`];
+    });
 }
 
 function makeSession(env: Environment, request: InitRequest, first: NetworkDefinition, leases: LeaseStore): Session {
@@ -152,9 +178,15 @@ export function removeNetwork(s: Session, name: string): void {
       { context: { network: name, holder: user[1].name } },
     );
   }
-  s.networks.delete(name);
+  dropNetwork(s, name);
   syncTable(s);
-  if (state.bridge.owned) removeLink(s.rt, state.bridge.index);
+}
+
+/** Takes a network and its bridge away; the caller syncs the table. */
+export function dropNetwork(s: Session, name: string): void {
+  const state = s.networks.get(name);
+  s.networks.delete(name);
+  if (state?.bridge.owned === true) removeLink(s.rt, state.bridge.index);
 }
 
 function removeStrangers(s: Session, live: ReadonlySet<string>): string[] {
@@ -205,7 +237,8 @@ function learn(s: Session, id: string): Reservation {
       const v6 = within(network.v6?.block);
       if (v4 === undefined) continue;
       const ip6 = v6 === undefined ? {} : { ip6: formatIp(v6.ip) };
-      reservation.leases.push({ network: network.name, ip: formatIp(v4.ip), mac: link.mac, ...ip6 });
+      const position = Number(/^eth(\d+)$/.exec(link.name)?.[1] ?? reservation.leases.length);
+      reservation.leases.push({ network: network.name, ip: formatIp(v4.ip), mac: link.mac, ...ip6, position });
       if (!network.internal) reservation.gateway ??= network.name;
     }
   }

@@ -7,8 +7,10 @@ import { linuxSocket } from "../../ffi/linux/socket.ts";
 import { openNft } from "../../ffi/nftables/libnftables.ts";
 import type { NetworkStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
+import { change } from "./change.ts";
 import { setup, takeDown } from "./container.ts";
-import { close, ensureNetwork, type Environment, open, removeNetwork, shutdown } from "./lifecycle.ts";
+import { facts } from "./facts.ts";
+import { close, dropNetwork, ensureNetwork, type Environment, open, removeNetwork, shutdown } from "./lifecycle.ts";
 import { probe } from "./probe.ts";
 import { release, reserve, restore } from "./reservation.ts";
 import { checkId, Serial, type Session, syncTable } from "./session.ts";
@@ -24,7 +26,9 @@ const serial = new Serial();
 let session: Session | undefined;
 
 function ready(): Session {
-  if (session === undefined) throw new NyxError("failed_precondition", "The network worker got no init request yet");
+  if (session === undefined) {
+    throw new NyxError("unavailable", "The network worker got no init request yet", { retryable: true });
+  }
   return session;
 }
 
@@ -54,13 +58,19 @@ serve<NetworkStage>("network", {
     session = undefined;
     const opened = await open(env, request);
     session = opened.session;
-    const { removed, warnings } = opened;
-    return { removed, warnings: [...warnings, ...session.advice.now()] };
+    const { removed, warnings, failed } = opened;
+    return { removed, warnings: [...warnings, ...session.advice.now()], failed };
   },
   ensureNetwork: ({ network }) => {
     const s = ready();
+    const known = s.networks.has(network.name);
     ensureNetwork(s, network);
-    syncTable(s);
+    try {
+      syncTable(s);
+    } catch (e) {
+      if (!known) dropNetwork(s, network.name);
+      throw e;
+    }
   },
   removeNetwork: ({ name }) => removeNetwork(ready(), name),
   reserve: (request) =>
@@ -82,6 +92,8 @@ serve<NetworkStage>("network", {
       await s.leases.commit();
     }),
   setup: (request) => ofContainer(request.id, (s) => setup(s, request)),
+  change: (request) => ofContainer(request.id, (s) => change(s, request)),
+  facts: (request) => facts(ready(), request),
   teardown: ({ id }) =>
     ofContainer(id, (s) => takeDown(s, id).finish(`take down the network of container ${id.slice(0, 12)}`)),
   probe: (request, { signal }) => probe(env.kernel, request, signal),

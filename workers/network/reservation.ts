@@ -3,7 +3,7 @@
 import { invalid } from "../../daemon/spec/errors.ts";
 import type { NetworkAttachment, PortMapping } from "../../daemon/spec/container.ts";
 import { formatMac, tryParseMac } from "../../ffi/ip_address.ts";
-import type { Lease, Reservation } from "./leases.ts";
+import { type Lease, MOST_NETWORKS, type Reservation } from "./leases.ts";
 import { completePorts } from "./ports.ts";
 import { canonicalIp } from "./ruleset.ts";
 import { findNetwork, type NetworkState, type Session } from "./session.ts";
@@ -56,6 +56,36 @@ function takeLeases(
   return { leases, undo };
 }
 
+/**
+ * Gives leases their interfaces: those of a running container keep theirs, and new ones get the lowest number that is free; one that
+ * starts anew counts from the beginning.
+ */
+function place(leases: readonly Lease[], previous: readonly Lease[], running: boolean): Lease[] {
+  if (leases.length > MOST_NETWORKS) {
+    throw invalid("networks", leases.length, `a container can be in ${MOST_NETWORKS} networks at most`);
+  }
+  if (!running) {
+    return leases.map((lease) => {
+      if (lease.position === undefined) return lease;
+      const { position: _, ...rest } = lease;
+      return rest;
+    });
+  }
+  const known = leases.map((lease) => {
+    const at = previous.indexOf(lease);
+    return at < 0 ? undefined : lease.position ?? at;
+  });
+  const taken = new Set(known);
+  return leases.map((lease, i) => {
+    let position = known[i];
+    if (position === undefined) {
+      for (position = 0; taken.has(position);) position++;
+      taken.add(position);
+    }
+    return { ...lease, position };
+  });
+}
+
 /** Network with the default route: the highest priority among those that are not internal, the first of equals. */
 function gatewayOf(s: Session, attachments: readonly NetworkAttachment[]): string | undefined {
   let best: { name: string; priority: number } | undefined;
@@ -67,13 +97,13 @@ function gatewayOf(s: Session, attachments: readonly NetworkAttachment[]): strin
 }
 
 /** Frees leases that are in no use any more. */
-function freeLeases(s: Session, leases: readonly Lease[], except: readonly Lease[]): void {
+function freeLeases(s: Session, leases: readonly Lease[], except: readonly Lease[], name: string): void {
   for (const lease of leases) {
     const state = s.networks.get(lease.network);
     const kept = except.find((l) => l.network === lease.network);
     if (kept === lease || state === undefined) continue;
     state.addresses.free(lease);
-    if (kept !== undefined) state.addresses.hold(kept, "a container");
+    if (kept !== undefined) state.addresses.hold(kept, `container ${name}`);
   }
 }
 
@@ -85,19 +115,27 @@ function freeLeases(s: Session, leases: readonly Lease[], except: readonly Lease
 export function reserve(s: Session, request: ReserveRequest): Reservation {
   const { id, name, attachments, ports } = request;
   const previous = s.leases.get(id);
+  const gateway = gatewayOf(s, attachments);
   const dualStack = attachments.some((a) => findNetwork(s, a.network).network.v6 !== undefined);
   const wanted = completePorts(ports, { defaultHostIp: s.defaultPublishIp, dualStack });
   const { leases, undo } = takeLeases(s, request, previous?.leases ?? []);
+  let placed: Lease[];
   let reserved;
   try {
-    reserved = s.ports.reserve(id, name, wanted);
+    placed = place(leases, previous?.leases ?? [], s.active.has(id));
+    // A container that is in internal networks alone is reached by nobody outside.
+    reserved = s.ports.reserve(id, name, gateway === undefined ? [] : wanted);
   } catch (e) {
     undo();
     throw e;
   }
-  const gateway = gatewayOf(s, attachments);
-  const reservation: Reservation = { name, leases, ...(gateway === undefined ? {} : { gateway }), ports: reserved };
-  if (previous !== undefined) freeLeases(s, previous.leases, leases);
+  const reservation: Reservation = {
+    name,
+    leases: placed,
+    ...(gateway === undefined ? {} : { gateway }),
+    ports: reserved,
+  };
+  if (previous !== undefined) freeLeases(s, previous.leases, placed, name);
   if (JSON.stringify(previous) !== JSON.stringify(reservation)) s.leases.set(id, reservation);
   return reservation;
 }
@@ -105,7 +143,7 @@ export function reserve(s: Session, request: ReserveRequest): Reservation {
 /** Gives everything of a container back, in memory. */
 export function release(s: Session, id: string): void {
   const reservation = s.leases.get(id);
-  if (reservation !== undefined) freeLeases(s, reservation.leases, []);
+  if (reservation !== undefined) freeLeases(s, reservation.leases, [], reservation.name);
   s.ports.free(id);
   s.leases.delete(id);
 }

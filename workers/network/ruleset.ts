@@ -9,7 +9,8 @@
  * - A published port is translated only when the destination is an address of this host (`fib daddr type local`).
  * - Into a bridge goes what answers, what was published, and what comes from the same bridge; nothing else, so a neighbour
  *   with a route to the subnet reaches no unpublished port, and networks are isolated from one another.
- * - Out of a bridge goes everything, from the bridge's network only with masquerade; internal networks have no way out.
+ * - Out of a bridge goes everything, from the bridge's network only with masquerade. Internal networks have no way out or in: not
+ *   to a published port of another network either.
  */
 
 import { formatCidr, formatIp, tryParseIp } from "../../ffi/ip_address.ts";
@@ -133,10 +134,11 @@ const CHAINS = `
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname . oifname @same accept
+    iifname @internal drop
+    oifname @internal drop
     oifname @bridges ct state established,related accept
     oifname @bridges ct status dnat accept
     oifname @bridges drop
-    iifname @internal drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;

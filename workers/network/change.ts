@@ -1,0 +1,113 @@
+/**
+ * Changing the networks of a running container: links are taken out and plugged in while its process runs, and the default route
+ * and the published ports follow.
+ */
+
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { deleteLink, deleteRoute } from "../../ffi/netlink/requests.ts";
+import type { NetworkResult, NetworkStage } from "../protocol.ts";
+import { describeActive, planEndpoints, portTarget, publish, unpublish } from "./container.ts";
+import { describeEndpoint, type EndpointPlan, ensureEndpoint, forgetNeighbour, hasOwnMac } from "./endpoint.ts";
+import type { Reservation } from "./leases.ts";
+import { type Netns, openNetns } from "./pool.ts";
+import { reserve, restore } from "./reservation.ts";
+import { type ActiveContainer, netnsPath, type Session } from "./session.ts";
+
+/** Request of the `change` operation. */
+export type ChangeRequest = NetworkStage["ops"]["change"]["request"];
+
+function sameConnection(a: EndpointPlan, b: EndpointPlan): boolean {
+  return a.network.name === b.network.name && a.name === b.name && a.lease.ip === b.lease.ip &&
+    a.lease.ip6 === b.lease.ip6 && a.lease.mac === b.lease.mac;
+}
+
+/** Takes one connection out. Missing is no error. */
+function unplug(s: Session, netns: Netns, { name, lease, bridgeIndex }: EndpointPlan): void {
+  const link = netns.rt.link(name);
+  if (link !== undefined) netns.rt.run(deleteLink(link.index));
+  if (hasOwnMac(lease)) forgetNeighbour(s.rt, bridgeIndex, lease);
+  s.flows.gone({ ip: lease.ip, ...(lease.ip6 === undefined ? {} : { ip6: lease.ip6 }) });
+}
+
+/** Takes away default routes through a connection that stays, in the families for which the new one has none to replace them. */
+function dropRoutes(netns: Netns, old: EndpointPlan, next: EndpointPlan | undefined): void {
+  const link = netns.rt.link(old.name);
+  if (link === undefined) return;
+  const families = [
+    { subnet: old.network.v4, replaced: next !== undefined },
+    { subnet: old.network.v6, replaced: next?.network.v6 !== undefined },
+  ];
+  for (const { subnet, replaced } of families) {
+    if (subnet === undefined || replaced) continue;
+    try {
+      netns.rt.run(deleteRoute({ gateway: subnet.gateway, index: link.index }));
+    } catch (e) {
+      if (!isErrno(e, "ESRCH", "ENOENT")) throw e;
+    }
+  }
+}
+
+/** Makes the kernel agree with a reservation that replaces another one. */
+function rebuild(s: Session, id: string, from: Reservation, to: Reservation): ActiveContainer {
+  using netns = openNetns(s.kernel, netnsPath(s, id), s.buffer);
+  const [before, after] = [planEndpoints(s, from), planEndpoints(s, to)];
+  const old = s.active.get(id);
+  const next: ActiveContainer = {
+    endpoints: after.map(describeEndpoint),
+    portIndexes: [],
+    ports: to.ports,
+    target: portTarget(after),
+  };
+  const moved = JSON.stringify([old?.ports, old?.target]) !== JSON.stringify([next.ports, next.target]);
+  if (moved) {
+    s.active.delete(id);
+    unpublish(s, old);
+  }
+  for (const plan of before) if (!after.some((a) => sameConnection(a, plan))) unplug(s, netns, plan);
+  const route = after.find((p) => p.defaultRoute);
+  const lost = before.find((p) => p.defaultRoute);
+  if (lost !== undefined && lost.network.name !== route?.network.name) dropRoutes(netns, lost, route);
+  for (const plan of after) {
+    const kept = before.some((b) => sameConnection(b, plan)) &&
+      plan.defaultRoute === (plan.lease.network === from.gateway);
+    const peer = kept ? netns.rt.link(plan.name)?.peer : undefined;
+    next.portIndexes.push(peer ?? ensureEndpoint(s.kernel.ns, s.rt, id, plan, netns));
+  }
+  s.active.set(id, next);
+  if (moved) publish(s, next);
+  return next;
+}
+
+/**
+ * Brings a running container's networks to what the request says.
+ *
+ * @throws NyxError failed_precondition when it has no namespace; what reserving throws; the container is then as it was
+ */
+export async function change(s: Session, request: ChangeRequest): Promise<NetworkResult> {
+  const { id, name } = request;
+  const previous = s.leases.get(id);
+  if (!s.active.has(id) || previous === undefined || !s.kernel.ns.isPinned(netnsPath(s, id))) {
+    throw new NyxError(
+      "failed_precondition",
+      `Could not change the networks of container ${name}: it has no network namespace of nyx; start it first`,
+    );
+  }
+  const reservation = reserve(s, request);
+  const durable = s.leases.commit();
+  durable.catch(() => {});
+  try {
+    const active = rebuild(s, id, previous, reservation);
+    await durable;
+    return describeActive(s, id, active);
+  } catch (e) {
+    restore(s, id, previous);
+    try {
+      rebuild(s, id, reservation, previous);
+    } catch (error) {
+      s.log("error", "Could not undo a failed change of networks wholly", { id, error: String(error) });
+    }
+    s.leases.commit().catch((error) => s.log("error", "Could not write leases", { error: String(error) }));
+    throw e;
+  }
+}
