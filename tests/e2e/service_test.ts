@@ -60,3 +60,22 @@ Deno.test("nyxd.service: leaves containers alone, waits for READY, and starts wh
   }
   assert.match(unit, /^ExecStart=\/usr\/local\/bin\/nyxd --socket-group nyx$/m);
 });
+
+Deno.test("nyxd in a chroot: refused, since crun exec there would give a container's process the host's root", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-chroot-" });
+  const root = `${dir}/root`;
+  Deno.mkdirSync(root);
+  const run = async (command: string, args: string[]) => await new Deno.Command(command, { args }).output();
+  try {
+    await run("mount", ["--rbind", "/", root]);
+    await run("mount", ["--make-rslave", root]);
+    const paths = { baseDir: `${dir}/base`, socket: `${dir}/base/api/s.sock` };
+    const args = nyxdCommand(paths, ["--bridge=nyxtchr", "--subnet=10.254.78.0/24"]);
+    const { code, stderr } = await run("chroot", [root, Deno.execPath(), ...args]);
+    assert.equal(code, 1);
+    assert.match(new TextDecoder().decode(stderr), /Could not start in a chroot/);
+  } finally {
+    await run("umount", ["-R", "-l", root]);
+    Deno.removeSync(dir, { recursive: true });
+  }
+});

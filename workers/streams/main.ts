@@ -17,6 +17,7 @@ import { PollLoop } from "./loop.ts";
 import { Scratch } from "./staging.ts";
 import { closeStale } from "./stale.ts";
 import { ensureStreamDirs } from "./directories.ts";
+import { refuseChroot } from "./chroot.ts";
 import { Streams } from "./stage.ts";
 import { DirectoryWatcher } from "./watcher.ts";
 
@@ -36,9 +37,18 @@ async function init(request: Init["request"]): Promise<Init["result"]> {
   const stale = closeStale(files, baseDir);
   if (stale > 0) emit.log("warn", "Closed descriptors of a streams worker that died", { stale });
   // Synchronous, before anything of this worker may have started a pool thread inside.
+  const namespace = linuxNamespace();
+  refuseChroot({
+    unshare: (flags) => namespace.unshare(flags),
+    setns: (fd, type) => namespace.setns(fd, type),
+    openNamespace: (path) => namespace.openNamespace(path),
+    closeNamespace: (fd) => namespace.closeNamespace(fd),
+    openat: (...args) => files.openat(...args),
+    close: (fd) => files.close(fd),
+    readlinkat: (...args) => files.readlinkat(...args),
+  });
   if (cgroup === "hybrid") {
     const mount = linuxMount();
-    const namespace = linuxNamespace();
     hideUnifiedHierarchy({
       unshare: (flags) => namespace.unshare(flags),
       mount: (...args) => mount.mount(...args),
@@ -73,7 +83,9 @@ async function init(request: Init["request"]): Promise<Init["result"]> {
 function after<K extends keyof Ops>(name: K): Ops[K] {
   const run = (payload: never, ctx: never): unknown => {
     if (ops === undefined) {
-      throw new NyxError("failed_precondition", `Could not run streams.${name}: the worker was not initialised`);
+      throw new NyxError("unavailable", `Could not run streams.${name}: the worker was not initialised yet`, {
+        retryable: true,
+      });
     }
     return (ops[name] as (payload: never, ctx: never) => unknown)(payload, ctx);
   };
