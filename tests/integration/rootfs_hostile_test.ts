@@ -151,3 +151,27 @@ Deno.test("rootfs.mount: ensureDirs and readFiles answer for a hostile root in o
   assert.deepEqual(Object.keys(files), ["/etc/group"]);
   assert.ok(Deno.statSync(`${rootfs}/tmp/app`).isDirectory);
 });
+
+Deno.test("rootfs.mount: an image's /dev, /proc or /sys that is a link to the host or a file becomes a directory of the container", async () => {
+  await using f = new RootfsFixture();
+  const outside = `${f.baseDir}/outside`;
+  sh(`mkdir ${outside}`);
+  const layers = [
+    f.layer((fs) =>
+      sh(`cd ${fs} && mkdir -p .${outside} && ln -s ${outside} dev && ln -s ../../../../..${outside} proc && touch sys`)
+    ),
+  ];
+  const { rootfs } = await f.ops.mount(f.request("c1", layers));
+  assert.equal(sh(`cd ${rootfs} && stat -c '%n %F %a' dev proc sys`).trim().split("\n").length, 3);
+  for (const name of ["dev", "proc", "sys"]) assert.ok(Deno.lstatSync(`${rootfs}/${name}`).isDirectory, name);
+  sh(`touch ${rootfs}/dev/x`);
+  assert.equal(sh(`ls ${outside} ${rootfs}${outside}`).includes("x\n"), false);
+});
+
+Deno.test("rootfs.mount: a real /dev of an image keeps what is in it", async () => {
+  await using f = new RootfsFixture();
+  const { rootfs } = await f.ops.mount(
+    f.request("c1", [f.layer((fs) => sh(`mkdir -m 700 ${fs}/dev && touch ${fs}/dev/kept`))]),
+  );
+  assert.equal(sh(`stat -c %a ${rootfs}/dev; ls ${rootfs}/dev`), "700\nkept\n");
+});

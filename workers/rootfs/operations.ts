@@ -8,7 +8,7 @@ import { unescapeField } from "../../ffi/mountinfo.ts";
 import type { RootfsStage } from "../protocol.ts";
 import { populateVolume } from "./copy_up.ts";
 import { diffOverlay } from "./diff.ts";
-import { ensureDirectory, ensureFile, openRoot, readSmallFile } from "./in_root.ts";
+import { ensureDirectory, ensureFile, ensurePlainDirectory, openRoot, readSmallFile } from "./in_root.ts";
 import { listMountsBelow, looksMounted, mountAt, unmountBelow } from "./mount_table.ts";
 import { escapePath, type LowerdirMode, type OverlayKernel, OverlayMounter, unmountOverlay } from "./overlay.ts";
 import { checkAbsolute, LAYERS_DIR, type OverlayPaths, overlayPaths, TRASH_PREFIX } from "./paths.ts";
@@ -20,6 +20,9 @@ type Mounted = Ops["mount"]["result"];
 
 /** How often a pending unmount is looked at, ms. */
 const DETACH_POLL_MS = 1;
+
+/** Where the runtime mounts the kernel's file systems; an image must not lead it elsewhere. */
+const KERNEL_DIRS = ["dev", "proc", "sys"];
 
 /** State and operations of one rootfs worker. */
 export class RootfsOperations {
@@ -68,6 +71,7 @@ export class RootfsOperations {
 
   #look(paths: OverlayPaths, request: Ops["mount"]["request"]): Record<string, Uint8Array> {
     using root = openRoot(this.#kernel, paths.merged);
+    for (const name of KERNEL_DIRS) ensurePlainDirectory(this.#kernel, root.fd, name);
     for (const dir of request.ensureDirs) ensureDirectory(this.#kernel, root.fd, dir)[Symbol.dispose]();
     const files: Record<string, Uint8Array> = {};
     for (const path of request.readFiles) {
