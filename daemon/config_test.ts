@@ -44,3 +44,12 @@ Deno.test("helpText: names every flag once", () => {
   assert.equal(new Set(names).size, names.length);
   assert.ok(names.includes("stop-containers-on-exit"));
 });
+
+Deno.test("parseArgs: --dns is auto, embedded or off; cni is refused by name; --resolv-conf must be absolute", () => {
+  assert.deepEqual([run([]).dns, run([]).resolvConf], ["auto", "/etc/resolv.conf"]);
+  assert.equal(run(["--dns", "embedded"]).dns, "embedded");
+  assert.equal(run(["--dns=off", "--resolv-conf=/run/r.conf"]).resolvConf, "/run/r.conf");
+  assert.throws(() => run(["--dns", "cni"]), /CNI plugin is not in this version/);
+  assert.throws(() => run(["--dns", "none"]), /use one of auto, embedded, cni, off/);
+  assert.throws(() => run(["--resolv-conf", "r.conf"]), /absolute/);
+});

@@ -3,8 +3,9 @@
  *
  *     deno run -A tests/bench/dns.ts [seconds]
  *
- * Rows: local names as fast as they go; local names at 1,000 a second, idle and while an image is pulled and unpacked; how long
- * names fail when nyxd is killed and started again.
+ * Rows: local names as fast as they go; local names at 1,000 a second, idle and while an image is pulled and unpacked, each beside
+ * a process that does nothing but echo, which shows what the machine's scheduler adds; how long names fail when nyxd is killed and
+ * started again.
  */
 
 import { startNyxd } from "../support/daemon.ts";
@@ -23,10 +24,18 @@ async function output(command: string, args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
+const ECHO_PORT = 5399;
+const ECHO = `
+const socket = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: ${ECHO_PORT} });
+for await (const [bytes, from] of socket) {
+  bytes[2] |= 0x80;
+  socket.send(bytes.slice(), from);
+}`;
+
 /** Latencies of answered questions, in ms. */
-async function latencies(server: string, names: string, forSeconds: number): Promise<number[]> {
+async function latencies(server: string, port: number, names: string, forSeconds: number): Promise<number[]> {
   const text = await output("dnsperf", [
-    ...["-s", server, "-d", names, "-l", String(forSeconds), "-Q", String(RATE), "-c", "4", "-v"],
+    ...["-s", server, "-p", String(port), "-d", names, "-l", String(forSeconds), "-Q", String(RATE), "-c", "4", "-v"],
   ]);
   return [...text.matchAll(/^> NOERROR \S+ \S+ ([0-9.]+)$/gm)].map((m) => Number(m[1]) * 1000);
 }
@@ -89,7 +98,15 @@ const flood = await output("dnsperf", ["-s", server, "-d", names, "-l", String(s
 const line = (what: string) => new RegExp(`${what}:\\s+(.*)`).exec(flood)?.[1] ?? "?";
 console.log(`local names: ${Math.round(Number(line("Queries per second")))} q/s, lost ${line("Queries lost")}`);
 
-report(`at ${RATE} q/s, idle`, await latencies(server, names, seconds));
+Deno.writeTextFileSync(`${world.dir}/echo.ts`, ECHO);
+const echo = new Deno.Command(Deno.execPath(), {
+  args: ["run", "--quiet", "--no-config", "--unstable-net", "--allow-net", `${world.dir}/echo.ts`],
+}).spawn();
+const both = (forSeconds: number) =>
+  Promise.all([latencies(server, 53, names, forSeconds), latencies("127.0.0.1", ECHO_PORT, names, forSeconds)]);
+const [idle, idleEcho] = await both(seconds);
+report(`at ${RATE} q/s, idle`, idle);
+report("  the echo beside it", idleEcho);
 const big = await bigImage(world);
 const pulled = nyxd.client.images.pull({ ref: big });
 const began = performance.now();
@@ -101,8 +118,16 @@ void pulled.then(() => {
   );
 });
 const during: number[] = [];
-while (pulling) during.push(...await latencies(server, names, 1));
+const duringEcho: number[] = [];
+while (pulling) {
+  const [own, others] = await both(1);
+  during.push(...own);
+  duringEcho.push(...others);
+}
 report(`at ${RATE} q/s, during the pull`, during);
+report("  the echo beside it", duringEcho);
+echo.kill();
+await echo.status;
 
 const restarted = (async () => {
   await nyxd.stop("SIGKILL");
