@@ -45,6 +45,9 @@ export class Exec {
   #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>> | undefined;
   #terminal: { fd: number; token: number; input: InputPipe; done: boolean } | undefined;
   readonly #pacer = new Pacer();
+  /** Resolves when output that outlives the process is not to be waited for any longer. */
+  readonly #letGo = Promise.withResolvers<void>();
+  #ended = false;
   #pid = 0;
   #heldStderr: Uint8Array[] | undefined = [];
   #heldBytes = 0;
@@ -96,6 +99,7 @@ export class Exec {
       this.#child = child;
       const output = consoleSocket === undefined ? this.#readPipes(child) : this.#readTerminal(consoleSocket, child);
       const status = await child.status;
+      this.#ended = true;
       // The pid file's event may still be on its way.
       this.onPidFile();
       await output;
@@ -142,12 +146,17 @@ export class Exec {
 
   /** Kills crun and everything below it, however far it has come. */
   abort(): void {
+    if (this.#ended) return this.#letGo.resolve();
     if (this.#child !== undefined) this.#signal(processTree(this.#child.pid), SIGKILL);
   }
 
-  /** Signals the process; `tree` also everything that it started. SIGKILL always means the tree. */
+  /**
+   * Signals the process; `tree` also everything that it started. SIGKILL always means the tree. Once the process has ended its pid may
+   * be anybody's, so that nothing is signalled: what it left behind is then no longer listened to.
+   */
   async kill(signal: number, tree: boolean): Promise<void> {
     const pid = await this.#running.promise;
+    if (this.#ended) return this.#letGo.resolve();
     this.#signal(tree || signal === SIGKILL ? processTree(pid) : [pid], signal);
   }
 
@@ -215,7 +224,7 @@ export class Exec {
         await new Promise((r) => setTimeout(r, LINGER_MS));
       }
     };
-    await Promise.race([all, quiet()]);
+    await Promise.race([all, quiet(), this.#letGo.promise]);
     for (const r of readers) void r?.cancel().catch(() => {});
   }
 
