@@ -140,7 +140,8 @@ export function ensureDirectory(kernel: FileKernel, rootFd: number, path: string
 }
 
 /**
- * Makes sure that a name at the top of a root is a directory and no link: anything else there is replaced by an empty one.
+ * Makes sure that a name at the top of a root, where it exists, is a directory and no link: anything else is replaced by an
+ * empty one.
  *
  * The runtime makes device nodes and links in /dev before it changes its root, and follows a link that an image put there out
  * to the host (CVE-2026-47766).
@@ -149,10 +150,8 @@ export function ensureDirectory(kernel: FileKernel, rootFd: number, path: string
  */
 export function ensurePlainDirectory(kernel: FileKernel, rootFd: number, name: string): void {
   using found = tryOpen(kernel, rootFd, name, O.PATH | O.NOFOLLOW);
-  if (found !== undefined) {
-    if ((kernel.fstat(found.fd).mode & S.IFMT) === S.IFDIR) return;
-    kernel.unlinkat(rootFd, name, 0);
-  }
+  if (found === undefined || (kernel.fstat(found.fd).mode & S.IFMT) === S.IFDIR) return;
+  kernel.unlinkat(rootFd, name, 0);
   makeDirectory(kernel, rootFd, name);
 }
 
