@@ -11,6 +11,7 @@ import {
 import { invalid, NyxError } from "../spec/errors.ts";
 import type { ImageExecConfig } from "../spec/image.ts";
 import type { ImageHandle } from "./deps.ts";
+import { checkAnnotations, checkImageVolumes, checkPublished, MIN_IMAGE_INTERVAL_MS } from "./image_limits.ts";
 
 /** Checks a container name. */
 export function checkName(name: string): void {
@@ -23,8 +24,9 @@ export function checkName(name: string): void {
 /** Image volumes that no mount of the user covers, as anonymous volumes. */
 function imageVolumes(exec: ImageExecConfig, mounts: MountSpec[]): MountSpec[] {
   const covered = new Set(mounts.map((m) => trimSlash(m.target)));
-  return Object.keys(exec.Volumes ?? {}).filter((target) => target.startsWith("/") && !covered.has(trimSlash(target)))
-    .map((target) => ({ type: "volume", target }));
+  const targets = Object.keys(exec.Volumes ?? {}).filter((t) => t.startsWith("/") && !covered.has(trimSlash(t)));
+  checkImageVolumes(targets);
+  return targets.map((target) => ({ type: "volume", target }));
 }
 
 function trimSlash(path: string): string {
@@ -51,6 +53,7 @@ function exposedPorts(config: ContainerConfig, exec: ImageExecConfig): PortMappi
       );
       if (!seen.has(key) && !published) mappings.push({ hostPort: 0, containerPort: port, protocol });
       seen.add(key);
+      checkPublished(seen.size);
     }
     return mappings;
   });
@@ -63,11 +66,13 @@ export function imageHealthcheck(exec: ImageExecConfig): Healthcheck | undefined
   if (check === undefined || kind === undefined || kind === "NONE") return undefined;
   const command = check.Test?.slice(1) ?? [];
   const ms = (ns: number | undefined) => (ns === undefined || ns === 0 ? undefined : Math.round(ns / 1e6));
+  const atLeast = (given: number | undefined) =>
+    given === undefined ? undefined : Math.max(given, MIN_IMAGE_INTERVAL_MS);
   const timing = {
-    intervalMs: ms(check.Interval),
+    intervalMs: atLeast(ms(check.Interval)),
     timeoutMs: ms(check.Timeout),
     startPeriodMs: ms(check.StartPeriod),
-    startIntervalMs: ms(check.StartInterval),
+    startIntervalMs: atLeast(ms(check.StartInterval)),
     retries: check.Retries === 0 ? undefined : check.Retries,
   };
   const known = Object.fromEntries(Object.entries(timing).filter(([, v]) => v !== undefined));
@@ -114,6 +119,7 @@ export function newRecord(
 ): ContainerRecord {
   const exec = image.config.config ?? {};
   const warnings: string[] = [];
+  checkAnnotations(config.annotations);
   const mode = config.networkMode ?? "bridge";
   const ownNetwork = mode !== "host" && !mode.startsWith("container:");
   const publish = [...(config.publish ?? []), ...(config.publishAll === true ? exposedPorts(config, exec) : [])];
