@@ -10,6 +10,7 @@ import { ImageStore } from "./images/store.ts";
 import type { Logger } from "./log/logger.ts";
 import type { ContainerRecord } from "./persist/record.ts";
 import { RecordStore } from "./persist/store.ts";
+import { crunWarnings } from "./runtime/crun_advisories.ts";
 import { hostWarnings, readHostFacts } from "./runtime/host_facts.ts";
 import { settleAll } from "./settle.ts";
 import { parsePlatform } from "./spec/platform.ts";
@@ -209,7 +210,7 @@ export async function assemble(
     host,
     addresses: chosen,
     crunVersion: streams.crunVersion,
-    warnings: [...hostWarnings(host), ...network.warnings, ...dnsWarnings],
+    warnings: [...crunWarnings(streams.crunVersion), ...hostWarnings(host), ...network.warnings, ...dnsWarnings],
   };
 }
 
