@@ -131,6 +131,8 @@ function usableBaseDir(value: string): string {
     );
   }
   if (path.includes(",")) throw invalid("--base-dir", value, "use a path without a comma");
+  // deno-lint-ignore no-control-regex
+  if (/[\x00-\x1f\x7f]/.test(path)) throw invalid("--base-dir", value, "use a path without control characters");
   return path;
 }
 

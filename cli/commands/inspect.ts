@@ -45,7 +45,9 @@ export const command = defineCommand({
     const client = await context.client();
     return await inspectAll(context, operands, flags.format, async (name) => {
       let first: unknown;
-      for (const type of only === undefined ? TYPES : [only]) {
+      // No container and no volume has such characters in its name: it is an image's reference.
+      const kinds = only !== undefined ? [only] : /[/:@]/.test(name) ? ["image"] as const : TYPES;
+      for (const type of kinds) {
         try {
           return await lookup(client, type, name, flags.format);
         } catch (e) {

@@ -27,7 +27,7 @@ export class Crun {
 
   /** Whole argv: program, global options, command. */
   argv(command: readonly string[], logPath?: string): string[] {
-    const log = logPath === undefined ? [] : [`--log=${logPath}`, "--log-format=json"];
+    const log = logPath === undefined ? [] : [`--log=file:${logPath}`, "--log-format=json"];
     return [this.path, `--root=${this.root}`, "--cgroup-manager=cgroupfs", ...log, ...command];
   }
 

@@ -76,7 +76,7 @@ export const WARM_SCRIPT = [
   '[ "$word" = run ] || exit 0',
   "exec 8<&-",
   ": >began",
-  'set -- "$@" "--log=$base/$id/crun.log" --log-format=json run "--bundle=$bundle" "--pid-file=$base/$id/pid" "$id"',
+  'set -- "$@" "--log=file:$base/$id/crun.log" --log-format=json run "--bundle=$bundle" "--pid-file=$base/$id/pid" "$id"',
   '"$@" 3>&- 4>&- 5>&- 6>&- 7>&-',
   'echo "exit $?" 1<>exit',
   "read -r x <&7",
