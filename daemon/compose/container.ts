@@ -1,28 +1,18 @@
 /** From a service to the container that the engine is asked for: names, labels, mounts, networks, limits. */
 
-import type { ComposeMount, ComposeService } from "../spec/compose.ts";
-import type {
-  ContainerConfig,
-  Healthcheck,
-  MountSpec,
-  NetworkAttachment,
-  PortMapping,
-  Resources,
-  RestartPolicy,
-} from "../spec/container.ts";
+import type { ComposeService } from "../spec/compose.ts";
+import type { ContainerConfig, MountSpec, NetworkAttachment, PortMapping } from "../spec/container.ts";
 import { parseCapability } from "../spec/parse/capability.ts";
-import { parseCpus } from "../spec/parse/cpus.ts";
-import { parseDuration } from "../spec/parse/duration.ts";
-import { parseLogOpts } from "../spec/parse/log_opt.ts";
 import { parseExtraHost, parseHostname, parseMac } from "../spec/parse/network.ts";
-import { cleanAbsolute, parseHostPath, parseTarget } from "../spec/parse/paths.ts";
+import { cleanAbsolute } from "../spec/parse/paths.ts";
 import { parseTmpfs } from "../spec/parse/mounts.ts";
-import { parseRestart } from "../spec/parse/restart.ts";
 import { parseSecurityOpts } from "../spec/parse/security_opt.ts";
 import { parseSignal } from "../spec/parse/signal.ts";
 import { parseSysctl } from "../spec/parse/sysctl.ts";
 import { parseReference } from "../spec/reference.ts";
 import { parseDevice, parseDeviceCgroupRule } from "../spec/parse/device.ts";
+import { lifetimeOf } from "./container_lifetime.ts";
+import { joinPorts, mountOf } from "./container_mounts.ts";
 import { defined, mapValues, own, sortedKeys } from "./dictionary.ts";
 import { contentText } from "./files.ts";
 import { serviceHash } from "./hash.ts";
@@ -86,7 +76,7 @@ class Mapping {
       name,
       image: imageOf(this.#project.model, this.#name),
       ...this.#process(),
-      ...this.#lifetime(),
+      ...lifetimeOf(this.#service, (field, read) => this.#try(field, read)),
       ...this.#network(),
       ...this.#storage(files),
       ...this.#isolation(),
@@ -154,82 +144,6 @@ class Mapping {
       init: s.init,
       stopSignal: stop_signal === undefined ? undefined : this.#try("stop_signal", () => parseSignal(stop_signal).name),
     });
-  }
-
-  #lifetime(): Partial<ContainerConfig> {
-    const s = this.#service;
-    return defined({
-      restart: this.#restart(),
-      stopTimeoutS: s.stop_grace_period === undefined
-        ? undefined
-        : Math.ceil(parseDuration(s.stop_grace_period) / 1000),
-      healthcheck: this.#healthcheck(),
-      resources: this.#resources(),
-      log: this.#log(),
-    });
-  }
-
-  #restart(): RestartPolicy | undefined {
-    const { restart, deploy } = this.#service;
-    if (restart !== undefined) return this.#try("restart", () => parseRestart(restart));
-    const policy = deploy?.restart_policy;
-    if (policy === undefined) return undefined;
-    if (policy.condition === "none") return { name: "no" };
-    if (policy.condition !== "on-failure") return { name: "always" };
-    return policy.max_attempts === undefined
-      ? { name: "on-failure" }
-      : { name: "on-failure", maxRetries: policy.max_attempts };
-  }
-
-  #healthcheck(): Healthcheck | undefined {
-    const check = this.#service.healthcheck;
-    if (check === undefined) return undefined;
-    const [kind, ...rest] = check.test ?? [];
-    if (check.disable === true || kind === "NONE") return { type: "none" };
-    const ms = (text: string | undefined) => text === undefined ? undefined : parseDuration(text);
-    return defined({
-      type: "exec" as const,
-      command: kind === undefined ? undefined : rest,
-      shell: kind === "CMD-SHELL" ? true : undefined,
-      intervalMs: ms(check.interval),
-      timeoutMs: ms(check.timeout),
-      retries: check.retries,
-      startPeriodMs: ms(check.start_period),
-      startIntervalMs: ms(check.start_interval),
-    });
-  }
-
-  #resources(): Resources | undefined {
-    const s = this.#service;
-    const { limits, reservations } = s.deploy?.resources ?? {};
-    const bytes = (text: string | undefined) => text === undefined ? undefined : Number(text);
-    const cpus = s.cpus ?? limits?.cpus;
-    const resources: Resources = defined({
-      memoryBytes: bytes(s.mem_limit ?? limits?.memory),
-      memorySwapBytes: bytes(s.memswap_limit),
-      memoryReservationBytes: bytes(s.mem_reservation ?? reservations?.memory),
-      nanoCpus: cpus === undefined || cpus === 0 ? undefined : this.#try("cpus", () => parseCpus(String(cpus))),
-      cpuShares: s.cpu_shares,
-      cpuPeriodUs: s.cpu_period,
-      cpuQuotaUs: s.cpu_quota,
-      cpusetCpus: s.cpuset,
-      pidsLimit: s.pids_limit ?? limits?.pids,
-      blkioWeight: s.blkio_config?.weight,
-      oomScoreAdj: s.oom_score_adj,
-      oomKillDisable: s.oom_kill_disable,
-    });
-    return Object.keys(resources).length === 0 ? undefined : resources;
-  }
-
-  #log(): ContainerConfig["log"] | undefined {
-    const logging = this.#service.logging;
-    if (logging === undefined) return undefined;
-    const driver = logging.driver === "none" ? "none" : "json";
-    const known = ["max-size", "max-file", "max-age", "compress", "mode"];
-    const options = Object.entries(logging.options ?? {}).filter(([key, value]) =>
-      driver !== "none" && known.includes(key) && value !== null
-    );
-    return this.#try("logging", () => parseLogOpts(options.map(([key, value]) => `${key}=${value}`), driver));
   }
 
   #namespace(mode: string | undefined): string | undefined {
@@ -313,7 +227,7 @@ class Mapping {
     };
     this.#inheritedMounts([this.#name]).forEach(add);
     for (const [index, mount] of (this.#service.volumes ?? []).entries()) {
-      add(this.#try(`volumes[${index}]`, () => this.#mount(mount)));
+      add(this.#try(`volumes[${index}]`, () => mountOf(mount, this.#project.model.volumes)));
     }
     for (const tmpfs of this.#each("tmpfs", this.#service.tmpfs, (text) => parseTmpfs(text)) ?? []) add(tmpfs);
     for (const file of files) add({ type: "bind", source: file.hostPath, target: file.target, readOnly: true });
@@ -334,43 +248,12 @@ class Mapping {
       if (other === undefined || service === undefined || chain.includes(other)) return [];
       const mounts = [
         ...this.#inheritedMounts([...chain, other]),
-        ...(service.volumes ?? []).flatMap((mount) => this.#try("volumes_from", () => this.#mount(mount)) ?? []),
+        ...(service.volumes ?? []).flatMap((mount) =>
+          this.#try("volumes_from", () => mountOf(mount, this.#project.model.volumes)) ?? []
+        ),
       ];
       return entry.endsWith(":ro") ? mounts.map((mount) => ({ ...mount, readOnly: true })) : mounts;
     });
-  }
-
-  #mount(mount: ComposeMount): MountSpec | undefined {
-    const target = parseTarget(mount.target, "target");
-    const readOnly = mount.read_only === true ? { readOnly: true } : {};
-    switch (mount.type) {
-      case "bind": {
-        const { propagation, recursive, create_host_path } = mount.bind ?? {};
-        const bind = defined({
-          propagation: propagation === "" ? undefined : propagation as "rprivate" | undefined,
-          nonRecursive: recursive === "disabled" ? true : undefined,
-          createSource: create_host_path === false ? undefined : true,
-        });
-        return { type: "bind", source: parseHostPath(mount.source ?? "", "source"), target, ...readOnly, bind };
-      }
-      case "volume": {
-        const source = mount.source === undefined || mount.source === ""
-          ? undefined
-          : own(this.#project.model.volumes, mount.source)?.name;
-        const { nocopy, subpath, labels } = mount.volume ?? {};
-        return { type: "volume", target, ...readOnly, ...defined({ source, noCopy: nocopy, subpath, labels }) };
-      }
-      case "tmpfs": {
-        const { size, mode } = mount.tmpfs ?? {};
-        const options = defined({
-          sizeBytes: size === undefined ? undefined : Number(size),
-          mode: mode === undefined ? undefined : Number.parseInt(mode, 8),
-        });
-        return { type: "tmpfs", target, ...readOnly, ...options };
-      }
-      default:
-        return undefined;
-    }
   }
 
   #isolation(): Partial<ContainerConfig> {
@@ -422,21 +305,6 @@ class Mapping {
 /** Where a seccomp profile lies. */
 export function securityPath(path: string, directory: string): string {
   return cleanAbsolute(path.startsWith("/") ? path : `${directory}/${path}`);
-}
-
-/** Neighbouring ports as one range. */
-function joinPorts(mappings: readonly PortMapping[]): PortMapping[] {
-  const out: PortMapping[] = [];
-  for (const next of mappings) {
-    const last = out.at(-1);
-    const count = last?.count ?? 1;
-    const joins = last !== undefined && last.hostPort !== 0 && last.hostIp === next.hostIp &&
-      last.protocol === next.protocol &&
-      last.hostPort + count === next.hostPort && last.containerPort + count === next.containerPort;
-    if (joins) last.count = count + 1;
-    else out.push({ ...next });
-  }
-  return out;
 }
 
 /**

@@ -6,6 +6,9 @@ import type { ComposeDiagnostic } from "../spec/compose.ts";
 /** Longest excerpt shown; a longer line is cut around the column. */
 const EXCERPT_LENGTH = 120;
 
+/** Most findings that are kept: a hostile file has no end of them. */
+const MAX_DIAGNOSTICS = 2000;
+
 /** The text of one file, for turning offsets into lines. */
 export class SourceFile {
   /** Path as the user would type it. */
@@ -111,7 +114,7 @@ export class Diagnostics {
     const key = origin === undefined
       ? `${finding.code}|${finding.path}|${finding.message}`
       : `${finding.code}|${origin.file.path}|${origin.offset}|${finding.message}`;
-    if (this.#seen.has(key)) return;
+    if (this.#seen.has(key) || this.#found.length >= MAX_DIAGNOSTICS) return;
     this.#seen.add(key);
     const diagnostic: ComposeDiagnostic = { severity, ...finding };
     if (origin !== undefined && where !== undefined) {

@@ -76,9 +76,10 @@ class ProjectLoader {
 
   async #environment(): Promise<Map<string, string>> {
     const base = new Map(Object.entries(this.#request.environment ?? {}));
-    if (this.#request.envFiles !== undefined) {
-      return await this.#loader.environment(this.#request.envFiles.map(cleanAbsolute), base);
-    }
+    const named = (base.get("COMPOSE_ENV_FILES") ?? "").split(",").filter((path) => path !== "")
+      .map((path) => path.startsWith("/") ? path : `${this.#directory}/${path}`);
+    const envFiles = this.#request.envFiles ?? (named.length > 0 ? named : undefined);
+    if (envFiles !== undefined) return await this.#loader.environment(envFiles.map(cleanAbsolute), base);
     const path = `${this.#directory === "/" ? "" : this.#directory}/.env`;
     const content = await this.#request.reader.read(path);
     const fromFile = new Map<string, string>();

@@ -1,6 +1,7 @@
 /** From files to one canonical tree: parse, interpolate, check, extend, include, merge. */
 
 import { type Diagnostics, type Origin, SourceFile } from "./diagnostics.ts";
+import { canonicalJson } from "./dictionary.ts";
 import { DotenvError, parseDotenv } from "./dotenv.ts";
 import { contentText, type FileReader } from "./files.ts";
 import { interpolate, InterpolationError, type Lookup, variablesOf, type VariableUse } from "./interpolate.ts";
@@ -319,7 +320,7 @@ export class Loader {
         const ours = entries.get(name);
         if (
           ours !== undefined &&
-          JSON.stringify(sorted(toPlain(ours.value))) !== JSON.stringify(sorted(toPlain(theirs.value)))
+          canonicalJson(toPlain(ours.value)) !== canonicalJson(toPlain(theirs.value))
         ) {
           this.#options.diagnostics.error(ours.key, {
             code: "include-conflict",
@@ -395,11 +396,4 @@ export class Loader {
       return scalarAt(node.origin, null);
     }
   }
-}
-
-/** Plain data with sorted keys, so that order does not count. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, sorted(v)]));
 }

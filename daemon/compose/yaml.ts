@@ -3,14 +3,28 @@
  * files are written for it; anchors, `<<`, duplicate keys, depth and size are handled here.
  */
 
-import { type Alias, isAlias, isMap, isScalar, isSeq, parseAllDocuments, type Scalar, type YAMLMap } from "yaml";
+import {
+  type Alias,
+  Composer,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  Parser,
+  type Scalar,
+  type YAMLMap,
+} from "yaml";
 import { type Diagnostics, type Origin, SourceFile } from "./diagnostics.ts";
 import type { MapEntry, MergeTag, Node, ScalarNode } from "./node.ts";
 
 /** Largest file accepted, in UTF-16 units; the largest public compose files have about 100,000. */
-export const MAX_FILE_LENGTH = 1024 * 1024;
+export const MAX_FILE_LENGTH = 512 * 1024;
 /** Deepest nesting. */
 export const MAX_DEPTH = 100;
+/** Most tokens of one file: what bounds the time that a hostile one takes. */
+export const MAX_TOKENS = 200_000;
 /** Most nodes after expansion of aliases. */
 export const MAX_NODES = 200_000;
 
@@ -232,26 +246,36 @@ export function parseYaml(text: string, path: string, diagnostics: Diagnostics):
   try {
     return readDocuments(file, diagnostics);
   } catch (e) {
-    // The parser recurses; a text that nests without end exhausts the stack.
-    if (!(e instanceof RangeError)) throw e;
-    diagnostics.error(start, {
-      code: "yaml-bound",
-      path: "",
-      message: "it is nested too deeply to be read",
-      fix: "flatten it",
-    });
+    // The composer recurses; a text that nests without end exhausts the stack.
+    const message = e instanceof BoundError ? e.message : "it is nested too deeply to be read";
+    if (!(e instanceof RangeError || e instanceof BoundError)) throw e;
+    diagnostics.error(start, { code: "yaml-bound", path: "", message, fix: "split it, or flatten it" });
     return [];
   }
 }
 
+/** Thrown to stop reading; what is wrong is in its message. */
+class BoundError extends Error {}
+
+/** Documents of a text. Depth and tokens are counted while reading: a hostile text is left early. */
+function composeDocuments(text: string): Document.Parsed[] {
+  const parser = new Parser();
+  const composer = new Composer({ schema: "failsafe", uniqueKeys: false, logLevel: "silent", prettyErrors: false });
+  const documents: Document.Parsed[] = [];
+  let tokens = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    if (++tokens > MAX_TOKENS) throw new BoundError(`it has more than ${MAX_TOKENS} tokens`);
+    for (const token of parser.next(lexeme)) documents.push(...composer.next(token));
+    // A level takes a collection, its item and a value.
+    if (parser.stack.length > 3 * MAX_DEPTH) throw new BoundError("it is nested too deeply to be read");
+  }
+  for (const token of parser.end()) documents.push(...composer.next(token));
+  documents.push(...composer.end());
+  return documents;
+}
+
 function readDocuments(file: SourceFile, diagnostics: Diagnostics): Node[] {
-  const parsed = parseAllDocuments(file.text, {
-    schema: "failsafe",
-    uniqueKeys: false,
-    logLevel: "silent",
-    prettyErrors: false,
-  });
-  const documents = Array.isArray(parsed) ? parsed : [];
+  const documents = composeDocuments(file.text);
   const nodes: Node[] = [];
   for (const document of documents) {
     for (const error of document.errors.slice(0, 20)) {

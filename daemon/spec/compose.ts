@@ -426,3 +426,28 @@ export interface ComposePlan {
   /** Digest of the observed world: an apply refuses when it has moved. */
   world: string;
 }
+
+/** Names of compose files without their endings, in the order in which they are looked for. */
+export const COMPOSE_FILE_STEMS: readonly string[] = ["nyx-compose", "docker-compose", "compose", "podman-compose"];
+const ENDINGS = [".yaml", ".yml"];
+
+/**
+ * The compose files of a directory: the first one that is there, and its override file.
+ *
+ * @param exists whether the directory holds a file of that name
+ * @returns names in order of precedence; empty when there is none
+ */
+export function findComposeFiles(exists: (name: string) => boolean): string[] {
+  for (const stem of COMPOSE_FILE_STEMS) {
+    const found = ENDINGS.map((ending) => stem + ending).find(exists);
+    if (found === undefined) continue;
+    const override = ENDINGS.map((ending) => `${stem}.override${ending}`).find(exists);
+    return override === undefined ? [found] : [found, override];
+  }
+  return [];
+}
+
+/** Files that COMPOSE_FILE names, separated by COMPOSE_PATH_SEPARATOR or a colon. */
+export function splitComposeFile(value: string, separator = ":"): string[] {
+  return value.split(separator === "" ? ":" : separator).map((part) => part.trim()).filter((part) => part !== "");
+}

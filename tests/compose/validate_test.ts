@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { composeError, formatDiagnostic } from "../../daemon/compose/diagnostics.ts";
 import { ContentBundle } from "../../daemon/compose/files.ts";
 import { loadProject } from "../../daemon/compose/load.ts";
+import { findComposeFiles, splitComposeFile } from "../../daemon/spec/compose.ts";
 import { errorLines, load, project } from "./memory.ts";
 
 async function errorsOf(text: string): Promise<string[]> {
@@ -227,4 +228,26 @@ Deno.test("ContentBundle: what a client did not send is asked for, what it lacks
   ]]);
   await loadProject({ files: ["/srv/shop/compose.yaml"], reader: bundle });
   assert.deepEqual(bundle.wanted.sort(), ["/srv/shop/a.env", "/srv/shop/b.yaml", "/srv/shop/s.txt"]);
+});
+
+Deno.test("findComposeFiles: the known names in order, with their override file", () => {
+  const find = (...names: string[]) => findComposeFiles((name) => names.includes(name));
+  assert.deepEqual(find(), []);
+  assert.deepEqual(find("compose.yml", "docker-compose.yml", "docker-compose.yaml"), ["docker-compose.yaml"]);
+  assert.deepEqual(find("compose.yaml", "compose.override.yml", "docker-compose.override.yml"), [
+    "compose.yaml",
+    "compose.override.yml",
+  ]);
+  assert.deepEqual(find("podman-compose.yml", "nyx-compose.yml"), ["nyx-compose.yml"]);
+  assert.deepEqual(splitComposeFile("a.yml:b.yml: "), ["a.yml", "b.yml"]);
+  assert.deepEqual(splitComposeFile("a;b", ";"), ["a", "b"]);
+});
+
+Deno.test("validate: what cannot be read for want of variables is reported, left out, and blocks a plan", async () => {
+  const loaded = await load(
+    "services:\n  a: {image: x, ports: ['${PORT}:80', '${UNSET}'], volumes: ['${DIR}:/d'], mem_limit: '${MEM}'}\n",
+  );
+  const blocking = loaded.diagnostics.filter((d) => d.blocks === true).map((d) => d.path);
+  assert.deepEqual(blocking.sort(), ["services.a.mem_limit", "services.a.ports[1]", "services.a.volumes[0]"]);
+  assert.deepEqual(loaded.model.services["a"]?.ports?.map((p) => p.target), [80]);
 });

@@ -172,3 +172,22 @@ Deno.test("emitYaml: what is written reads back the same, whatever the text", ()
   assert.deepEqual(errors, []);
   assert.deepEqual(back, value);
 });
+
+Deno.test("parseYaml: an attacker's texts that are slow to parse are left early", () => {
+  const n = MAX_FILE_LENGTH / 8;
+  const texts = [
+    "[".repeat(n),
+    "{".repeat(n),
+    "- ".repeat(n),
+    "? ".repeat(n),
+    `a: [${",".repeat(4 * n)}`,
+    ": :\n".repeat(n),
+    "a: 1\n".repeat(n),
+    "---\na: 1\n".repeat(n),
+  ];
+  for (const text of texts) {
+    const began = performance.now();
+    assert.ok(read(text).errors.length > 0, text.slice(0, 10));
+    assert.ok(performance.now() - began < 3000, text.slice(0, 10));
+  }
+});
