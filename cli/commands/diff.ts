@@ -2,7 +2,7 @@
 
 import { defineCommand } from "../args/definition.ts";
 import { EXIT } from "../failure.ts";
-import { escapeControls } from "../render/escape.ts";
+import { escapeControls, safeJson } from "../render/escape.ts";
 
 /** `nyx diff`. */
 export const command = defineCommand({
@@ -13,7 +13,7 @@ export const command = defineCommand({
   async run(context, flags, [ref = ""]) {
     const changes = await (await context.client()).containers.changes(ref);
     const lines = changes.map((change) =>
-      flags.json === true ? JSON.stringify(change) : `${change.kind} ${escapeControls(change.path)}`
+      flags.json === true ? safeJson(change) : `${change.kind} ${escapeControls(change.path)}`
     );
     context.out.text(lines.map((line) => `${line}\n`).join(""));
     return EXIT.ok;

@@ -7,6 +7,7 @@ import type { Context } from "../context.ts";
 import { EXIT } from "../failure.ts";
 import { pullProgress } from "../pull_progress.ts";
 import { credentialsFor } from "../run_request.ts";
+import { safeJson } from "../render/escape.ts";
 
 async function typedCredentials(
   flags: { username: string | undefined; password: string | undefined; "password-stdin": boolean | undefined },
@@ -44,7 +45,7 @@ async function pullOne(
     const result = await (await context.client()).images.pull({ ref, ...platform, ...credentials }, {
       onEvent: (event) => {
         progress.event(event);
-        if (options.json) context.out.text(`${JSON.stringify(event)}\n`);
+        if (options.json) context.out.text(`${safeJson(event)}\n`);
       },
     });
     progress.end();

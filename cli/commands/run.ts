@@ -19,6 +19,7 @@ import {
 import { requireTerminal, runSession } from "../session.ts";
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../terminal/detach_keys.ts";
 import { terminalSize } from "../terminal/output.ts";
+import { safeJson } from "../render/escape.ts";
 
 const FLAGS = {
   ...CONTAINER_FLAGS,
@@ -57,7 +58,7 @@ async function runDetached(
     const result = await client.containers.run({ ...config, ...options }, {
       onEvent: (event) => {
         progress.event(event);
-        if (flags.json === true) context.out.text(`${JSON.stringify(event)}\n`);
+        if (flags.json === true) context.out.text(`${safeJson(event)}\n`);
       },
     });
     progress.end();

@@ -4,7 +4,7 @@ import type { EventQuery, EventRecord } from "../../mod.ts";
 import { defineCommand } from "../args/definition.ts";
 import { EXIT } from "../failure.ts";
 import { EVENT_FILTERS, parseFilters } from "../filters.ts";
-import { escapeControls } from "../render/escape.ts";
+import { escapeControls, safeJson } from "../render/escape.ts";
 import { Template, unescapeFormat } from "../render/template.ts";
 import { timeFlag } from "./logs.ts";
 
@@ -45,7 +45,7 @@ export const command = defineCommand({
       const line = template !== undefined
         ? template.execute(record)
         : flags.format === "json"
-        ? JSON.stringify(record)
+        ? safeJson(record)
         : eventLine(record);
       context.out.text(`${line}\n`);
     }

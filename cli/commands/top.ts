@@ -2,7 +2,7 @@
 
 import { defineCommand } from "../args/definition.ts";
 import { EXIT } from "../failure.ts";
-import { escapeControls } from "../render/escape.ts";
+import { escapeControls, safeJson } from "../render/escape.ts";
 import { renderTable } from "../render/table.ts";
 
 /** `nyx top`. */
@@ -12,7 +12,7 @@ export const command = defineCommand({
   operands: [{ name: "CONTAINER", complete: "running" }],
   async run(context, flags, [ref = ""]) {
     const { titles, processes } = await (await context.client()).containers.top(ref);
-    if (flags.format === "json") context.out.text(`${JSON.stringify({ Titles: titles, Processes: processes })}\n`);
+    if (flags.format === "json") context.out.text(`${safeJson({ Titles: titles, Processes: processes })}\n`);
     else context.out.text(renderTable(titles, processes.map((row) => row.map(escapeControls))));
     return EXIT.ok;
   },

@@ -22,3 +22,14 @@ export function escapeControls(text: string): string {
 export function escapeControlsInLines(text: string): string {
   return text.replace(UNSAFE, (char) => char === "\n" || char === "\t" ? char : escapeOne(char));
 }
+
+/** Of {@linkcode UNSAFE}, what JSON leaves as it is. */
+const UNSAFE_IN_JSON = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/** JSON of a value that means the same and moves nothing on a terminal: what JSON does not have to escape is escaped, too. */
+export function safeJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(
+    UNSAFE_IN_JSON,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

@@ -3,7 +3,7 @@ import { NyxError } from "../../mod.ts";
 import { bar, PullState, renderPull, SpeedMeter } from "./bars.ts";
 import { paint, wantsColor } from "./color.ts";
 import { containerView, portText } from "./container_view.ts";
-import { escapeControls, escapeControlsInLines } from "./escape.ts";
+import { escapeControls, escapeControlsInLines, safeJson } from "./escape.ts";
 import { familiarName, imageViews } from "./image_view.ts";
 import { renderObjects, renderRows } from "./rows.ts";
 import { statsView } from "./stats_view.ts";
@@ -283,4 +283,13 @@ Deno.test("bar: never wider or narrower than asked", () => {
     "[==========]",
     "[> ]",
   ]);
+});
+
+Deno.test("safeJson, renderObjects: a label with C1 codes or marks that reorder text cannot act on a terminal, and reads back the same", () => {
+  const hostile = { label: "\u009b2J\u009d0;pwned\u0007\u202etxt\u2028\u001b[31m", "\u202ekey": 1 };
+  for (const text of [safeJson(hostile), safeJson(hostile, 2), renderObjects([hostile], undefined, true)]) {
+    // deno-lint-ignore no-control-regex
+    assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
+    assert.deepEqual([JSON.parse(text)].flat(), [hostile]);
+  }
 });

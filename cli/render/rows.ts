@@ -1,6 +1,6 @@
 /** Lists of objects in the shapes that `--format` and `-q` ask for. */
 
-import { escapeControls, escapeControlsInLines } from "./escape.ts";
+import { escapeControls, escapeControlsInLines, safeJson } from "./escape.ts";
 import { renderTable } from "./table.ts";
 import { Template, unescapeFormat } from "./template.ts";
 
@@ -40,7 +40,7 @@ export function renderRows(views: readonly View[], options: RowOptions): string 
       views.map((view) => columns.map((field) => escapeControls(view[field] ?? ""))),
     );
   }
-  if (format === "json") return views.map((view) => `${JSON.stringify(view)}\n`).join("");
+  if (format === "json") return views.map((view) => `${safeJson(view)}\n`).join("");
   const tabled = format.startsWith("table ");
   const template = new Template(unescapeFormat(tabled ? format.slice("table ".length) : format));
   if (!tabled) {
@@ -59,8 +59,8 @@ export function renderRows(views: readonly View[], options: RowOptions): string 
  * @param format `json` gives one compact line for each
  */
 export function renderObjects(objects: readonly unknown[], format: string | undefined, terminal: boolean): string {
-  if (format === undefined) return `${JSON.stringify(objects, null, 4)}\n`;
-  if (format === "json") return objects.map((object) => `${JSON.stringify(object)}\n`).join("");
+  if (format === undefined) return `${safeJson(objects, 4)}\n`;
+  if (format === "json") return objects.map((object) => `${safeJson(object)}\n`).join("");
   const template = new Template(unescapeFormat(format));
   const text = objects.map((object) => `${template.execute(object)}\n`).join("");
   return terminal ? escapeControlsInLines(text) : text;
