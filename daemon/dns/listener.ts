@@ -3,6 +3,7 @@
  * others; connections are bounded in number and time.
  */
 
+import { setImmediate } from "node:timers";
 import type { Logger } from "../log/logger.ts";
 import { encode, type Reply } from "./message.ts";
 import { framed, readFull, writeFull } from "./upstream.ts";
@@ -82,6 +83,7 @@ export class DnsListener {
     const buffer = new Uint8Array(MAX_QUESTION);
     while (!this.#closed) {
       try {
+        await nextTurn();
         const [bytes, from] = await this.#udp.receive(buffer);
         if (from.transport !== "udp" || from.port === 0 || !this.#handler.admits(from.hostname)) continue;
         const reply = this.#reply(bytes, from.hostname);
@@ -144,6 +146,7 @@ export class DnsListener {
     try {
       while (true) {
         restart();
+        await nextTurn();
         const head = await readFull(conn, 2);
         if (head === undefined) return;
         const length = (head[0] ?? 0) << 8 | (head[1] ?? 0);
@@ -162,6 +165,11 @@ export class DnsListener {
       close(conn);
     }
   }
+}
+
+/** Lets the event loop turn. A read that finds bytes waiting does not, so that a flood of questions would hold up the whole daemon. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function close(conn: Deno.Conn): void {

@@ -112,7 +112,7 @@ Deno.test("decode: an attacker's 20,000 mutated and random messages give a messa
   assert.ok(performance.now() - began < 20_000);
 });
 
-Deno.test("decode: 64 KiB made to cost the most (each record's name 255 bytes by pointers) are read within 200 ms", () => {
+Deno.test("decode: 64 KiB made to cost the most (each record's name 255 bytes by pointers) are read within a second", () => {
   const long = Array<string>(3).fill("\x3f" + "a".repeat(63)).join("") + "\x3d" + "b".repeat(61);
   const head = encode(query(1, { name: long, type: TYPE.PTR, class: CLASS_IN }));
   const record = Uint8Array.of(0xc0, 12, 0, 12, 0, 1, 0, 0, 0, 9, 0, 2, 0xc0, 12);
@@ -123,7 +123,7 @@ Deno.test("decode: 64 KiB made to cost the most (each record's name 255 bytes by
   bytes.set([count >> 8, count & 255], 6);
   const began = performance.now();
   assert.equal(decode(bytes).answers.length, count);
-  assert.ok(performance.now() - began < 200);
+  assert.ok(performance.now() - began < 1000);
 });
 
 Deno.test("decode: counts that promise more, bytes behind the end, a second OPT and an OPT in the wrong section are refused", () => {
