@@ -108,18 +108,25 @@ export interface Identity {
  * @param config what the user asked for, already valid in form
  * @param image the image, present
  * @param identity id, name, time
- * @param host the daemon's base directory, and the host's own name
+ * @param host the daemon's base directory, the host's own name, and its architecture as images name it
  * @throws NyxError invalid_argument for combinations that cannot be honoured
  */
 export function newRecord(
   config: ContainerConfig,
   image: ImageHandle,
   identity: Identity,
-  host: { baseDir: string; hostname: string },
+  host: { baseDir: string; hostname: string; architecture?: string },
 ): ContainerRecord {
   const exec = image.config.config ?? {};
   const warnings: string[] = [];
   checkAnnotations(config.annotations);
+  const { architecture } = image.config;
+  if (config.platform === undefined && architecture !== (host.architecture ?? architecture)) {
+    warnings.push(
+      `The image is for linux/${architecture} and this host is linux/${host.architecture}: its programs run under ` +
+        "emulation or not at all; pull it for this host, or give --platform to say that it is meant",
+    );
+  }
   const mode = config.networkMode ?? "bridge";
   const ownNetwork = mode !== "host" && !mode.startsWith("container:");
   const publish = [...(config.publish ?? []), ...(config.publishAll === true ? exposedPorts(config, exec) : [])];
@@ -141,6 +148,16 @@ export function newRecord(
       "invalid_argument",
       `Could not set hostname "${config.hostname}": with network mode "${mode}" the other container's is used`,
     );
+  }
+  if (mode.startsWith("container:")) {
+    const kept = { "--dns": config.dns, "--dns-search": config.dnsSearch, "--dns-option": config.dnsOptions };
+    for (const [flag, value] of Object.entries({ ...kept, "--add-host": config.extraHosts })) {
+      if (value === undefined || value.length === 0) continue;
+      throw new NyxError(
+        "invalid_argument",
+        `Could not combine ${flag} with network mode "${mode}": the other container's hosts and resolv.conf are used`,
+      );
+    }
   }
   if (config.autoRemove === true && config.restart !== undefined && config.restart.name !== "no") {
     throw new NyxError(

@@ -17,8 +17,10 @@ function image(exec: ImageExecConfig = {}): ImageHandle {
   };
 }
 
+const HOST = { baseDir: "/base", hostname: "box", architecture: "amd64" };
+
 const record = (config: Partial<ContainerConfig>, exec: ImageExecConfig = {}) =>
-  newRecord({ image: "x", ...config }, image(exec), identity, { baseDir: "/base", hostname: "box" });
+  newRecord({ image: "x", ...config }, image(exec), identity, HOST);
 
 Deno.test("newRecord: args replace CMD, an entrypoint of the user's drops the image's CMD", () => {
   const exec = { Entrypoint: ["/e"], Cmd: ["c"] };
@@ -49,6 +51,16 @@ Deno.test("newRecord: combinations that cannot be honoured are refused with the 
   const publish = [{ hostPort: 1, containerPort: 1 }];
   assert.throws(() => record({ networkMode: "none", publish }), /has no network/);
   assert.throws(() => record({ networkMode: "container:x", publish }), /owns the network/);
+  const names = [{ dns: ["1.1.1.1"] }, { dnsSearch: ["a"] }, { dnsOptions: ["ndots:1"] }, {
+    extraHosts: ["a:1.1.1.1"],
+  }];
+  for (const rest of names) {
+    assert.throws(
+      () => record({ networkMode: "container:x", ...rest }),
+      /other container's hosts/,
+      JSON.stringify(rest),
+    );
+  }
   assert.throws(() => record({ autoRemove: true, restart: { name: "always" } }), /choose one/);
   assert.throws(() => record({ mounts: [{ type: "tmpfs", target: "/" }] }), /absolute path other than/);
   assert.throws(
@@ -56,6 +68,16 @@ Deno.test("newRecord: combinations that cannot be honoured are refused with the 
     /two mounts/,
   );
   assert.match(record({ networkMode: "host", publish }).warnings.join(), /discarded/);
+});
+
+Deno.test("newRecord: an image of another architecture is warned of, unless the platform was asked for", () => {
+  const arm: ImageHandle = { ...image(), config: { ...image().config, architecture: "arm64" } };
+  assert.match(
+    newRecord({ image: "x" }, arm, identity, HOST).warnings.join(),
+    /linux\/arm64 and this host is linux\/amd64/,
+  );
+  assert.deepEqual(newRecord({ image: "x", platform: "linux/arm64" }, arm, identity, HOST).warnings, []);
+  assert.deepEqual(record({}).warnings, []);
 });
 
 Deno.test("imageHealthcheck: nanoseconds become milliseconds, NONE is none, flags refine the image's check", () => {

@@ -13,7 +13,7 @@ import { hostsLines, resolvConf } from "./etc_files.ts";
 
 /** Facts about another container that this one joins. */
 export interface Joined {
-  network?: { netnsPath: string; bundleDir: string; addresses: string[] };
+  network?: { netnsPath: string; bundleDir: string; addresses: string[]; hostname: string };
   pids: { pid?: number; ipc?: number; uts?: number };
   /** /dev/shm of the container whose IPC namespace is joined. */
   shmPath?: string;
@@ -173,7 +173,7 @@ export async function launch(
     mounts: root.mounts,
     ...(devices === undefined ? {} : { devices }),
     ...(shmPath === undefined ? {} : { shmPath }),
-    hostname: record.hostname,
+    hostname: joined.network?.hostname ?? record.hostname,
     hosts: hostsLines(record.spec, { hostname: record.hostname, addresses, aliases }, deps.defaults.gateway),
     resolvConf: resolvConf(record.spec, hostResolvConf, {
       ownNetwork: networkMode(record) !== "host",

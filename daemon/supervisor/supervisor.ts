@@ -20,7 +20,7 @@ import { type Joined, networkMode, networkRequest } from "./launch.ts";
 import { LIVE } from "./machine.ts";
 import { randomId } from "./names.ts";
 import { ContainerRegistry } from "./registry.ts";
-import { detailsOf, passes, summaryOf } from "./view.ts";
+import { detailsOf, exposedPortsOf, passes, summaryOf } from "./view.ts";
 import { type WaitAnswer, type WaitCondition, waitFor } from "./wait.ts";
 
 /** Supervisor of one base directory. */
@@ -102,6 +102,12 @@ export class Supervisor implements ContainerService, Owner {
     };
     const pid = target(record.spec.pidMode, "pid")?.record.state.pid;
     const ipcOwner = target(record.spec.ipcMode, "ipc");
+    if (ipcOwner !== undefined && ipcOwner.record.spec.ipcMode !== "shareable") {
+      throw new NyxError(
+        "failed_precondition",
+        `Could not join the ipc namespace of container "${ipcOwner.name}": it is its own alone; start it with --ipc shareable`,
+      );
+    }
     const ipc = ipcOwner?.record.state.pid;
     const shm = ipcOwner === undefined ? {} : { shmPath: `${this.#deps.baseDir}/overlay/${ipcOwner.id}/mounts/shm` };
     const uts = target(record.spec.utsMode, "uts")?.record.state.pid;
@@ -112,7 +118,8 @@ export class Supervisor implements ContainerService, Owner {
     if (net === undefined) return { pids, ...shm };
     const addresses = net.record.network?.endpoints.map((e) => e.ip) ?? [];
     const netnsPath = net.record.netNS ?? `/proc/${net.record.state.pid}/ns/net`;
-    return { pids, ...shm, network: { netnsPath, bundleDir: net.record.bundleDir, addresses } };
+    const { bundleDir, hostname } = net.record;
+    return { pids, ...shm, network: { netnsPath, bundleDir, addresses, hostname } };
   }
 
   /** Starts watching health. */
@@ -161,9 +168,21 @@ export class Supervisor implements ContainerService, Owner {
   /** Rows of the list. */
   list(options: { all: boolean; filters: Record<string, string[]> }): Promise<ContainerSummary[]> {
     const showAll = options.all || "status" in options.filters || "exited" in options.filters;
-    const rows = this.all.filter((c) => showAll || LIVE.has(c.status)).map((c) => summaryOf(c.record))
-      .filter((row) => passes(row, options.filters));
+    const filters = this.#withTimes(options.filters);
+    const shown = this.all.filter((c) => showAll || LIVE.has(c.status)).map((c) => c.record);
+    const rows = shown.map((record) => ({ row: summaryOf(record), exposed: exposedPortsOf(record) }))
+      .filter(({ row, exposed }) => passes(row, filters, exposed)).map(({ row }) => row);
     return Promise.resolve(rows.sort((a, b) => b.created.localeCompare(a.created)));
+  }
+
+  /** Filters with the containers that `before` and `since` name replaced by their times. */
+  #withTimes(filters: Record<string, string[]>): Record<string, string[]> {
+    const replaced = { ...filters };
+    for (const key of ["before", "since"]) {
+      const names = filters[key];
+      if (names !== undefined) replaced[key] = names.map((name) => this.find(name).record.created);
+    }
+    return replaced;
   }
 
   /** Details of one container. */
@@ -219,6 +238,7 @@ export class Supervisor implements ContainerService, Owner {
       const record = newRecord(resolved, image, { id, name, created: nowRfc3339() }, {
         baseDir: deps.baseDir,
         hostname: deps.defaults.hostname,
+        architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
       });
       const request = networkRequest(record, deps.defaults.network);
       if (request.ports.length > 0 || request.attachments.some((a) => a.ip !== undefined || a.ip6 !== undefined)) {

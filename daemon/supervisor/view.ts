@@ -37,6 +37,11 @@ export function statusText(record: ContainerRecord, now: number): string {
   }
 }
 
+/** Ports that a container's image and `--expose` name, such as `80/tcp`. */
+export function exposedPortsOf(record: ContainerRecord): string[] {
+  return [...Object.keys(record.image.exec.ExposedPorts ?? {}), ...(record.spec.expose ?? [])];
+}
+
 /** Names of the networks a container is in. */
 function networksOf(record: ContainerRecord): string[] {
   return record.network?.endpoints.map((e) => e.network) ?? [networkMode(record)];
@@ -131,7 +136,14 @@ export function detailsOf(record: ContainerRecord, baseDir: string): ContainerDe
   };
 }
 
-type Test = (row: ContainerSummary, value: string) => boolean;
+type Test = (row: ContainerSummary, value: string, exposed: readonly string[]) => boolean;
+
+/** Whether `wanted` (`80`, `80/udp`, `8000-8010`) touches the ports from `first` on. */
+function touches(wanted: string, first: number, count: number, protocol: string): boolean {
+  const [range = "", wantedProtocol = "tcp"] = wanted.split("/");
+  const [low = NaN, high = low] = range.split("-").map(Number);
+  return protocol === wantedProtocol && low < first + count && high >= first;
+}
 
 const FILTERS: Readonly<Record<string, Test>> = {
   id: (r, v) => r.id.startsWith(v),
@@ -148,19 +160,35 @@ const FILTERS: Readonly<Record<string, Test>> = {
   volume: (r, v) => r.mounts.includes(v),
   ancestor: (r, v) =>
     r.image === v || r.image === `${v}:latest` || r.image_id === v || r.image_id.startsWith(`sha256:${v}`),
-  publish: (r, v) => r.ports.some((p) => String(p.hostPort) === v.split("/")[0]),
+  publish: (r, v) => r.ports.some((p) => touches(v, p.hostPort, p.count ?? 1, p.protocol ?? "tcp")),
+  expose: (_, v, exposed) =>
+    exposed.some((text) => {
+      const [range = "", protocol = "tcp"] = text.split("/");
+      const [low = NaN, high = low] = range.split("-").map(Number);
+      return touches(v, low, high - low + 1, protocol);
+    }),
+  // Their values are times by now: the supervisor has looked the containers up.
+  before: (r, v) => r.created < v,
+  since: (r, v) => r.created > v,
 };
 
 /**
  * Whether a row passes all filters; values of one key are alternatives.
  *
+ * @param row the container
+ * @param filters values by key; of `before` and `since` times, not names
+ * @param exposed ports that its image and `--expose` name
  * @throws NyxError invalid_argument for an unknown key, naming those that exist
  */
-export function passes(row: ContainerSummary, filters: Record<string, string[]>): boolean {
+export function passes(
+  row: ContainerSummary,
+  filters: Record<string, string[]>,
+  exposed: readonly string[] = [],
+): boolean {
   for (const [key, values] of Object.entries(filters)) {
     const test = Object.hasOwn(FILTERS, key) ? FILTERS[key] : undefined;
     if (test === undefined) throw invalid("filter", key, `use one of ${Object.keys(FILTERS).join(", ")}`);
-    if (values.length > 0 && !values.some((v) => test(row, v))) return false;
+    if (values.length > 0 && !values.some((v) => test(row, v, exposed))) return false;
   }
   return true;
 }
