@@ -3,17 +3,27 @@
 import type { ComposeService } from "../spec/compose.ts";
 import type { ContainerConfig, MountSpec, NetworkAttachment, PortMapping } from "../spec/container.ts";
 import { parseCapability } from "../spec/parse/capability.ts";
-import { parseExtraHost, parseHostname, parseMac } from "../spec/parse/network.ts";
+import { parseName, parseNamespaceMode, parsePlatform, parseUser, parseWorkdir } from "../spec/parse/modes.ts";
+import {
+  parseExtraHost,
+  parseHostname,
+  parseIp,
+  parseMac,
+  parseNetwork,
+  parseSearchDomain,
+} from "../spec/parse/network.ts";
 import { cleanAbsolute } from "../spec/parse/paths.ts";
 import { parseTmpfs } from "../spec/parse/mounts.ts";
 import { parseSecurityOpts } from "../spec/parse/security_opt.ts";
+import { parseExpose } from "../spec/parse/ports.ts";
 import { parseSignal } from "../spec/parse/signal.ts";
+import { parseUlimit } from "../spec/parse/ulimit.ts";
 import { parseSysctl } from "../spec/parse/sysctl.ts";
 import { parseReference } from "../spec/reference.ts";
 import { parseDevice, parseDeviceCgroupRule } from "../spec/parse/device.ts";
 import { lifetimeOf } from "./container_lifetime.ts";
 import { joinPorts, mountOf } from "./container_mounts.ts";
-import { defined, mapValues, own, sortedKeys } from "./dictionary.ts";
+import { defined, own, sortedKeys } from "./dictionary.ts";
 import { contentText } from "./files.ts";
 import { serviceHash } from "./hash.ts";
 import { COMPOSE_VERSION, LABEL } from "./labels.ts";
@@ -83,6 +93,7 @@ class Mapping {
       labels: this.#labels(hash),
     };
     this.#try("image", () => parseReference(config.image));
+    this.#try("container_name", () => parseName(name, "container name"));
     return { service: this.#name, number: this.#number, name, config, hash, files, problems: this.problems };
   }
 
@@ -93,6 +104,11 @@ class Mapping {
       this.problems.push(`services.${this.#name}.${field}: ${e instanceof Error ? e.message : String(e)}`);
       return undefined;
     }
+  }
+
+  /** An optional text, checked by its parser. */
+  #text<R>(field: string, value: string | undefined, read: (text: string) => R): R | undefined {
+    return value === undefined || value === "" ? undefined : this.#try(field, () => read(value));
   }
 
   #each<T, R>(field: string, values: readonly T[] | undefined, read: (value: T) => R): R[] | undefined {
@@ -127,22 +143,24 @@ class Mapping {
       const value = own(s.environment, key);
       return value === null || value === undefined ? key : `${key}=${value}`;
     });
-    const { hostname, stop_signal } = s;
     return defined({
-      platform: s.platform,
+      // Other systems are reported when the project is loaded.
+      platform: s.platform?.includes("/") && !s.platform.startsWith("linux/")
+        ? undefined
+        : this.#text("platform", s.platform, (text) => parsePlatform(text)),
       entrypoint: s.entrypoint ?? undefined,
       args: s.command ?? undefined,
       env: env.length === 0 ? undefined : env,
-      workingDir: s.working_dir,
-      user: s.user,
+      workingDir: this.#text("working_dir", s.working_dir, (text) => parseWorkdir(text)),
+      user: this.#text("user", s.user, (text) => parseUser(text)),
       groupAdd: s.group_add,
-      hostname: hostname === undefined ? undefined : this.#try("hostname", () => parseHostname(hostname)),
-      domainname: s.domainname,
+      hostname: this.#text("hostname", s.hostname, (text) => parseHostname(text)),
+      domainname: this.#text("domainname", s.domainname, (text) => parseHostname(text)),
       tty: s.tty,
       openStdin: s.stdin_open,
       annotations: s.annotations,
       init: s.init,
-      stopSignal: stop_signal === undefined ? undefined : this.#try("stop_signal", () => parseSignal(stop_signal).name),
+      stopSignal: this.#text("stop_signal", s.stop_signal, (text) => parseSignal(text).name),
     });
   }
 
@@ -154,17 +172,26 @@ class Mapping {
   #network(): Partial<ContainerConfig> {
     const s = this.#service;
     const attachments = this.#attachments();
-    const mode = this.#namespace(s.network_mode);
+    const mode = this.#networkMode();
     const shared = mode === "host" || mode?.startsWith("container:") === true;
     return defined({
       networkMode: mode ?? attachments[0]?.network,
       networks: attachments.length === 0 ? undefined : attachments,
       publish: shared ? undefined : this.#ports(),
-      expose: s.expose?.map((port) => port.includes("/") ? port.toLowerCase() : `${port}/tcp`),
-      dns: s.dns,
-      dnsSearch: s.dns_search,
+      expose: this.#each("expose", s.expose, (port) => parseExpose(port)),
+      dns: this.#each("dns", s.dns, (ip) => parseIp(ip, "dns")),
+      dnsSearch: this.#each("dns_search", s.dns_search, (domain) => parseSearchDomain(domain)),
       dnsOptions: s.dns_opt,
       extraHosts: this.#each("extra_hosts", s.extra_hosts, (host) => parseExtraHost(host)),
+    });
+  }
+
+  #networkMode(): string | undefined {
+    const mode = this.#namespace(this.#service.network_mode);
+    if (mode === undefined || mode === "") return undefined;
+    return this.#try("network_mode", () => {
+      const choice = parseNetwork(mode, "network_mode");
+      return choice.kind === "mode" ? choice.mode : choice.attachment.network;
     });
   }
 
@@ -175,13 +202,23 @@ class Mapping {
     entries.sort(([a, x], [b, y]) => rank(y) - rank(x) || (a < b ? -1 : 1));
     const mac = this.#service.mac_address;
     return entries.map(([key, attachment], index) => {
-      const own_mac = attachment?.mac_address ?? (index === 0 ? mac : undefined);
+      const ownMac = attachment?.mac_address ?? (index === 0 ? mac : undefined);
+      const network = own(this.#project.model.networks, key)?.name ?? key;
+      this.#try(`networks.${key}`, () => parseName(network, "network name"));
       const aliases = [this.#name, ...attachment?.aliases ?? [], ...this.#linkAliases()];
       return defined({
-        network: own(this.#project.model.networks, key)?.name ?? key,
-        ip: attachment?.ipv4_address,
-        ip6: attachment?.ipv6_address,
-        mac: own_mac === undefined ? undefined : this.#try("mac_address", () => parseMac(own_mac)),
+        network,
+        ip: this.#text(
+          `networks.${key}.ipv4_address`,
+          attachment?.ipv4_address,
+          (text) => parseIp(text, "ipv4_address", 4),
+        ),
+        ip6: this.#text(
+          `networks.${key}.ipv6_address`,
+          attachment?.ipv6_address,
+          (text) => parseIp(text, "ipv6_address", 6),
+        ),
+        mac: this.#text("mac_address", ownMac, (text) => parseMac(text)),
         aliases: [...new Set(aliases)],
         gatewayPriority: attachment?.gw_priority,
       });
@@ -269,13 +306,14 @@ class Mapping {
         s.device_cgroup_rules,
         (rule) => parseDeviceCgroupRule(rule),
       ),
-      ulimits: s.ulimits === undefined ? undefined : Object.entries(
-        mapValues(s.ulimits, (limit) => typeof limit === "number" ? { soft: limit, hard: limit } : limit),
-      ).map(([name, { soft, hard }]) => ({ name, soft, hard })),
+      ulimits: this.#each("ulimits", Object.entries(s.ulimits ?? {}), ([name, limit]) => {
+        const { soft, hard } = typeof limit === "number" ? { soft: limit, hard: limit } : limit;
+        return parseUlimit(`${name}=${soft}:${hard}`);
+      }),
       sysctls: this.#sysctls(),
-      pidMode: this.#namespace(s.pid),
-      ipcMode: this.#namespace(s.ipc),
-      utsMode: s.uts,
+      pidMode: this.#text("pid", this.#namespace(s.pid), (text) => parseNamespaceMode(text, "pid")),
+      ipcMode: this.#text("ipc", this.#namespace(s.ipc), (text) => parseNamespaceMode(text, "ipc")),
+      utsMode: this.#text("uts", s.uts, (text) => parseNamespaceMode(text, "uts")),
       cgroupnsMode: s.cgroup,
       cgroupParent: s.cgroup_parent,
     });

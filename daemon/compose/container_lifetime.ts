@@ -2,9 +2,10 @@
 
 import type { ComposeService } from "../spec/compose.ts";
 import type { ContainerConfig, Healthcheck, LogOptions, Resources, RestartPolicy } from "../spec/container.ts";
-import { parseCpus } from "../spec/parse/cpus.ts";
+import { parseBlkioWeight, parseCpus, parseCpuset, parseCpuShares } from "../spec/parse/cpus.ts";
 import { parseDuration } from "../spec/parse/duration.ts";
 import { parseLogOpts } from "../spec/parse/log_opt.ts";
+import { parseMemory } from "../spec/parse/size.ts";
 import { parseRestart } from "../spec/parse/restart.ts";
 import { defined } from "./dictionary.ts";
 
@@ -54,17 +55,22 @@ function resourcesOf(s: ComposeService, attempt: Attempt): Resources | undefined
   const { limits, reservations } = s.deploy?.resources ?? {};
   const bytes = (text: string | undefined) => text === undefined ? undefined : Number(text);
   const cpus = s.cpus ?? limits?.cpus;
+  const memory = s.mem_limit ?? limits?.memory;
+  const { cpu_shares, cpuset, blkio_config } = s;
+  const weight = blkio_config?.weight;
   const resources: Resources = defined({
-    memoryBytes: bytes(s.mem_limit ?? limits?.memory),
+    memoryBytes: memory === undefined ? undefined : attempt("mem_limit", () => parseMemory(memory)),
     memorySwapBytes: bytes(s.memswap_limit),
     memoryReservationBytes: bytes(s.mem_reservation ?? reservations?.memory),
     nanoCpus: cpus === undefined || cpus === 0 ? undefined : attempt("cpus", () => parseCpus(String(cpus))),
-    cpuShares: s.cpu_shares,
+    cpuShares: cpu_shares === undefined ? undefined : attempt("cpu_shares", () => parseCpuShares(String(cpu_shares))),
     cpuPeriodUs: s.cpu_period,
     cpuQuotaUs: s.cpu_quota,
-    cpusetCpus: s.cpuset,
+    cpusetCpus: cpuset === undefined || cpuset === "" ? undefined : attempt("cpuset", () => parseCpuset(cpuset)),
     pidsLimit: s.pids_limit ?? limits?.pids,
-    blkioWeight: s.blkio_config?.weight,
+    blkioWeight: weight === undefined
+      ? undefined
+      : attempt("blkio_config.weight", () => parseBlkioWeight(String(weight))),
     oomScoreAdj: s.oom_score_adj,
     oomKillDisable: s.oom_kill_disable,
   });

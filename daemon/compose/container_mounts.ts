@@ -3,6 +3,7 @@
 import type { ComposeModel, ComposeMount } from "../spec/compose.ts";
 import type { MountSpec, PortMapping } from "../spec/container.ts";
 import { parseHostPath, parseTarget } from "../spec/parse/paths.ts";
+import { parseName } from "../spec/parse/modes.ts";
 import { defined, own } from "./dictionary.ts";
 
 /**
@@ -25,7 +26,9 @@ export function mountOf(mount: ComposeMount, volumes: ComposeModel["volumes"]): 
       return { type: "bind", source: parseHostPath(mount.source ?? "", "source"), target, ...readOnly, bind };
     }
     case "volume": {
-      const source = mount.source === undefined || mount.source === "" ? undefined : own(volumes, mount.source)?.name;
+      const source = mount.source === undefined || mount.source === ""
+        ? undefined
+        : parseName(own(volumes, mount.source)?.name ?? mount.source, "volume name");
       const { nocopy, subpath, labels } = mount.volume ?? {};
       return { type: "volume", target, ...readOnly, ...defined({ source, noCopy: nocopy, subpath, labels }) };
     }

@@ -28,11 +28,14 @@ const BRIDGES = new Set(["bridge", "default", "nat"]);
 /** Log drivers that come down to nyx's own files, or to nothing. */
 const LOG_DRIVERS = new Set(["json-file", "local", "json", "none"]);
 
-type Say = (path: ModelPath, reason: string) => void;
+type Say = (path: ModelPath, reason: string, blocks?: boolean) => void;
 
 function sayService(name: string, service: ComposeService, say: Say): void {
   const at = (...rest: (string | number)[]): ModelPath => ["services", name, ...rest];
   for (const [key, reason] of WITHOUT_EFFECT) if (service[key] !== undefined) say(at(key), reason);
+  if (service.platform?.includes("/") && !service.platform.startsWith("linux/")) {
+    say(at("platform"), `nyx runs Linux images only, none for ${service.platform}`, true);
+  }
   if (service.userns_mode !== undefined && service.userns_mode !== "host" && service.userns_mode !== "") {
     say(at("userns_mode"), "containers use the host's user namespace");
   }
@@ -93,11 +96,12 @@ function sayPlumbing(service: ComposeService, say: Say, at: (...rest: (string | 
 
 /** Warns about every known key that has no effect here. */
 export function checkHonoured(model: ComposeModel, tree: MapNode, diagnostics: Diagnostics): void {
-  const say: Say = (path, reason) =>
+  const say: Say = (path, reason, blocks = false) =>
     diagnostics.warn(locate(tree, path), {
       code: "not-honoured",
       path: pathText(path),
       message: `it is not honoured: ${reason}`,
+      ...(blocks ? { blocks } : {}),
     });
   for (const name of sortedKeys(model.services)) {
     const service = own(model.services, name);

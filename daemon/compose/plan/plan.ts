@@ -331,7 +331,8 @@ class Planner {
     const dependencies = own(this.#project.model.services, name)?.depends_on;
     const waits = sortedKeys(dependencies).flatMap((service): PlanWait[] => {
       const dependency = own(dependencies, service);
-      if (dependency === undefined || !Object.hasOwn(this.#project.model.services, service)) return [];
+      const other = own(this.#project.model.services, service);
+      if (dependency === undefined || other === undefined || !hasImage(other)) return [];
       return [{ service, condition: dependency.condition, required: dependency.required }];
     });
     return waits.length === 0 ? {} : { waits };
