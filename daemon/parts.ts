@@ -92,8 +92,11 @@ async function undo(baseDir: string, stages: Stages, records: ContainerRecord[])
   }
 }
 
-/** How long a container waits at most to see whether it reaches the resolver; over a veth that takes microseconds. */
-const REACH_MS = 250;
+/**
+ * How long the first container waits at most to see whether it reaches the resolver. Over a veth that takes microseconds; on an
+ * overloaded host it must not fail for want of a turn.
+ */
+const REACH_MS = 2000;
 
 async function reachesTcp({ network }: Stages, netnsPath: string, target: string): Promise<boolean> {
   try {

@@ -3,9 +3,8 @@
 /** Tries a TCP connection to `host:port` from within a network namespace. Never rejects. */
 export type Probe = (netnsPath: string, target: string) => Promise<boolean>;
 
-/** A good result is believed this long, and then looked at again beside the start that asks. */
+/** Results are believed this long, and then looked at again beside the start that asks: only the first start waits. */
 const GOOD_MS = 60_000;
-/** A bad one, after which a start waits for a new look. */
 const BAD_MS = 5000;
 const PORT = 53;
 
@@ -35,12 +34,9 @@ export class ResolverReach {
   /** Whether the resolver on `address` is reached from a container's network namespace. */
   async reaches(address: string, netnsPath: string): Promise<boolean> {
     const known = this.#results.get(address);
-    const age = known === undefined ? Infinity : this.#now() - known.atMs;
-    if (known?.reached === true) {
-      if (age >= GOOD_MS) void this.#look(address, netnsPath);
-      return true;
-    }
-    return known !== undefined && age < BAD_MS ? false : await this.#look(address, netnsPath);
+    if (known === undefined) return await this.#look(address, netnsPath);
+    if (this.#now() - known.atMs >= (known.reached ? GOOD_MS : BAD_MS)) void this.#look(address, netnsPath);
+    return known.reached;
   }
 
   #look(address: string, netnsPath: string): Promise<boolean> {

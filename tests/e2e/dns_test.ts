@@ -32,8 +32,8 @@ Deno.test("containers find each other by name, alias, short id and host name, an
   const [ipA, ipB] = [await addressOf(nyxd, "alpha"), await addressOf(nyxd, "beta")];
   const names = ["alpha", a.id.slice(0, 12), "ahost", "alpha.nyxd.local", "alpha.nyx"];
   const looked = await sh(nyxd, "beta", names.map((n) => `ping -c1 -W1 ${n} | head -1`).join("; "));
-  assert.deepEqual(looked.match(/\(([0-9.]+)\)/g), names.map(() => `(${ipA})`), looked);
   assert.equal(await sh(nyxd, "beta", "cat /etc/resolv.conf | head -1"), `nameserver ${nyxd.prefix}.1\n`);
+  assert.deepEqual(looked.match(/\(([0-9.]+)\)/g), names.map(() => `(${ipA})`), looked);
   assert.match(await sh(nyxd, "beta", "ping -c1 -W1 host.docker.internal"), /1 packets received/);
   assert.deepEqual(new Set(dataOf(await dig(gateway(nyxd), "db"))), new Set([ipA, ipB]));
   assert.deepEqual(dataOf(await dig(gateway(nyxd), "-x", ipA)), ["alpha.nyxd.local."]);
@@ -162,6 +162,8 @@ Deno.test("a firewall drops what containers ask: they get the host's resolvers a
     nft(`delete table inet ${table}`);
   }
   await new Promise((r) => setTimeout(r, 5100));
+  // The first start has it looked at again, the next one knows.
+  await resolvers();
   assert.equal(await resolvers(), "1");
 });
 
