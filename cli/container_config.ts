@@ -11,6 +11,7 @@ import { parseAnnotation, parseLabel, parseLabelFile } from "../daemon/spec/pars
 import { parseLogOpts } from "../daemon/spec/parse/log_opt.ts";
 import { parseName, parseNamespaceMode, parsePlatform, parseUser, parseWorkdir } from "../daemon/spec/parse/modes.ts";
 import { parseMount, parseTmpfs, parseVolume } from "../daemon/spec/parse/mounts.ts";
+import { parseCgroupParent } from "../daemon/spec/parse/paths.ts";
 import {
   parseExtraHost,
   parseHostname,
@@ -212,7 +213,7 @@ function namespacePart(flags: ContainerFlags): Partial<ContainerConfig> {
     ipcMode: given(flags.ipc, (text) => parseNamespaceMode(text, "ipc")),
     utsMode: given(flags.uts, (text) => parseNamespaceMode(text, "uts")),
     cgroupnsMode: given(flags.cgroupns, (text) => parseNamespaceMode(text, "cgroupns")),
-    cgroupParent: flags["cgroup-parent"],
+    cgroupParent: given(flags["cgroup-parent"], (text) => parseCgroupParent(text)),
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { type Level, LOG_LEVELS } from "./log/logger.ts";
 import { invalid, NyxError } from "./spec/errors.ts";
+import { parseCgroupParent } from "./spec/parse/paths.ts";
 
 /** Settings of one daemon. */
 export interface DaemonConfig {
@@ -198,7 +199,7 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
       stopContainersOnExit: flags.has("stop-containers-on-exit"),
       ...(init === undefined ? {} : { initPath: absolute("init-path", init) }),
       netnsPool: pool,
-      cgroupParent: absolute("cgroup-parent", get("cgroup-parent") ?? "/nyx"),
+      cgroupParent: parseCgroupParent(get("cgroup-parent") ?? "/nyx", "--cgroup-parent"),
     },
   };
 }

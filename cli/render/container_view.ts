@@ -1,7 +1,7 @@
 /** Containers as lists show them: Docker's field names. */
 
 import type { ContainerSummary, PortMapping } from "../../mod.ts";
-import type { View } from "./rows.ts";
+import { type View, withLabel } from "./rows.ts";
 import { timeAgo } from "./time.ts";
 import { truncate } from "./width.ts";
 
@@ -43,7 +43,7 @@ export function labelsText(labels: Readonly<Record<string, string>>): string {
 /** One container for lists and templates. */
 export function containerView(container: ContainerSummary, options: { noTrunc: boolean; nowMs: number }): View {
   const { noTrunc, nowMs } = options;
-  return {
+  const view = {
     ID: noTrunc ? container.id : container.short_id,
     Names: container.name,
     Image: container.image,
@@ -62,4 +62,5 @@ export function containerView(container: ContainerSummary, options: { noTrunc: b
     IP: container.ip ?? "",
     RestartCount: String(container.restart_count),
   };
+  return withLabel(view, container.labels);
 }

@@ -13,6 +13,11 @@ function portMap(details: ContainerDetails): Record<string, { HostIp: string; Ho
   return map;
 }
 
+/** Docker's set of exposed ports. */
+function exposed(ports: readonly string[] = []): Record<string, Record<string, never>> {
+  return Object.fromEntries(ports.map((port) => [port.includes("/") ? port : `${port}/tcp`, {}]));
+}
+
 /** Details with Docker's sections beside nyx's. Field lookup ignores case and underscores, so `.State.ExitCode` needs no copy. */
 export function dockerNames(details: ContainerDetails): Record<string, unknown> {
   const [first] = details.network.endpoints;
@@ -23,15 +28,27 @@ export function dockerNames(details: ContainerDetails): Record<string, unknown> 
     MacAddress: endpoint.mac,
     GlobalIPv6Address: endpoint.ip6 ?? "",
   }]));
-  const { config } = details;
+  const { config, image_config: image = {} } = details;
+  const named = (variable: string) => variable.split("=", 1)[0];
+  const own = new Set((config.env ?? []).map(named));
   return {
     ...details,
     config: {
       ...config,
       Hostname: config.hostname ?? details.short_id,
-      Cmd: config.args ?? [],
-      Labels: config.labels ?? {},
-      Env: config.env ?? [],
+      User: config.user ?? image.User ?? "",
+      WorkingDir: config.workingDir ?? image.WorkingDir ?? "",
+      Entrypoint: config.entrypoint ?? image.Entrypoint ?? [],
+      Cmd: config.args ?? (config.entrypoint === undefined ? image.Cmd ?? [] : []),
+      Labels: { ...image.Labels, ...config.labels },
+      Env: [
+        ...(image.Env ?? []).filter((v) => !own.has(named(v))),
+        ...(config.env ?? []).filter((v) => v.includes("=")),
+      ],
+      ExposedPorts: { ...image.ExposedPorts, ...exposed(config.expose) },
+      Volumes: image.Volumes ?? {},
+      StopSignal: details.stop_signal,
+      StopTimeout: config.stopTimeoutS ?? 10,
       Image: details.image,
       Tty: config.tty ?? false,
     },

@@ -5,7 +5,7 @@ import { paint, wantsColor } from "./color.ts";
 import { containerView, portText } from "./container_view.ts";
 import { escapeControls, escapeControlsInLines, safeJson } from "./escape.ts";
 import { familiarName, imageViews } from "./image_view.ts";
-import { renderObjects, renderRows } from "./rows.ts";
+import { renderObjects, renderRows, withLabel } from "./rows.ts";
 import { statsView } from "./stats_view.ts";
 import { renderTable } from "./table.ts";
 import { Template } from "./template.ts";
@@ -176,6 +176,22 @@ Deno.test("ps table: golden", () => {
 `,
   );
   assert.equal(portText({ hostPort: 53, containerPort: 53, protocol: "udp" }), "0.0.0.0:53->53/udp");
+});
+
+Deno.test("renderRows: .Label gives one label in templates and is its own heading; JSON and other fields do not show it", () => {
+  const views = [withLabel({ ID: "1" }, { "com.x": "a" }), withLabel({ ID: "2" }, {})];
+  const options = { columns: ["ID"], heads: {}, terminal: false };
+  assert.equal(renderRows(views, { ...options, format: '{{.ID}}={{.Label "com.x"}}' }), "1=a\n2=\n");
+  assert.equal(
+    renderRows(views, { ...options, format: 'table {{.ID}}\t{{.Label "com.x"}}' }),
+    "ID   com.x\n1    a\n2\n",
+  );
+  assert.equal(
+    renderRows(views, { ...options, terminal: true, format: 'table {{.ID}}\t{{.Label "com.x"}}' }),
+    "ID   com.x\n1    a\n2\n",
+  );
+  assert.equal(renderRows(views, { ...options, format: "json" }), '{"ID":"1"}\n{"ID":"2"}\n');
+  assert.equal(renderRows(views, { ...options, format: '{{.Label "constructor"}}' }), "\n\n");
 });
 
 Deno.test("renderRows: json lines, templates, table templates; hostile names are escaped on a terminal", () => {

@@ -19,12 +19,22 @@ export interface RowOptions {
   terminal: boolean;
 }
 
+const LABEL = "Label";
+
+/** Gives a view Docker's `{{.Label "key"}}`; it is in no table and no JSON. */
+export function withLabel(view: View, labels: Readonly<Record<string, string>>): View {
+  const value = (key: unknown) => Object.hasOwn(labels, String(key)) ? labels[String(key)] : "";
+  return Object.defineProperty(view, LABEL, { value });
+}
+
 function headOf(field: string, heads: Readonly<Record<string, string>>): string {
   return heads[field] ?? field.replace(/([a-z])([A-Z])/g, "$1 $2").toUpperCase();
 }
 
 function safe(view: View): View {
-  return Object.fromEntries(Object.entries(view).map(([key, value]) => [key, escapeControls(value)]));
+  const text = Object.fromEntries(Object.entries(view).map(([key, value]) => [key, escapeControls(value)]));
+  const method = Object.getOwnPropertyDescriptor(view, LABEL);
+  return method === undefined ? text : Object.defineProperty(text, LABEL, method);
 }
 
 /**
@@ -48,7 +58,8 @@ export function renderRows(views: readonly View[], options: RowOptions): string 
     return terminal ? escapeControlsInLines(lines) : lines;
   }
   const known = [...new Set([...columns, ...Object.keys(heads), ...views.flatMap((view) => Object.keys(view))])];
-  const head = template.execute(Object.fromEntries(known.map((field) => [field, headOf(field, heads)])));
+  const titles = Object.fromEntries(known.map((field) => [field, headOf(field, heads)]));
+  const head = template.execute(Object.defineProperty(titles, LABEL, { value: (key: unknown) => String(key) }));
   const cells = views.map((view) => template.execute(safe(view)).split("\t"));
   return renderTable(head.split("\t"), cells);
 }

@@ -184,8 +184,10 @@ export class Template {
     const [first, ...rest] = stage;
     if (first === undefined) return undefined;
     if (first.kind !== "call") {
+      const value = this.#term(first, scope);
+      if (typeof value === "function") return value(...rest.map((term) => this.#term(term, scope)), ...piped);
       if (rest.length > 0 || piped.length > 0) throw this.#fail("only a function takes arguments");
-      return this.#term(first, scope);
+      return value;
     }
     const call = Object.hasOwn(FUNCTIONS, first.name) ? FUNCTIONS[first.name] : undefined;
     if (call === undefined) {

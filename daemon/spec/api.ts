@@ -5,7 +5,7 @@
 
 import type { ContainerConfig, ContainerStatus, Healthcheck, PortMapping } from "./container.ts";
 import type { ErrorData } from "./errors.ts";
-import type { HistoryEntry, ImageConfig, RegistryCredentials } from "./image.ts";
+import type { HistoryEntry, ImageConfig, ImageExecConfig, RegistryCredentials } from "./image.ts";
 
 /** Body of every answer with a status of 400 or more. */
 export interface ErrorBody {
@@ -136,6 +136,8 @@ export interface ContainerDetails {
   argv: string[];
   /** As asked for, defaults resolved. Values of secrets never appear. */
   config: ContainerConfig;
+  /** What the image gives where `config` says nothing; keys as in the image. */
+  image_config?: ImageExecConfig;
   /** What it does. `pid` is 0 when it does not run; times are RFC 3339. */
   state: {
     status: ContainerStatus;

@@ -85,6 +85,7 @@ export function detailsOf(record: ContainerRecord, baseDir: string): ContainerDe
     image_id: record.image.id,
     argv: record.argv,
     config: record.spec,
+    image_config: record.image.exec,
     state: {
       status: state.status,
       running: live,

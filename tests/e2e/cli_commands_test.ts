@@ -234,7 +234,14 @@ Deno.test("nyx inspect: falls through kinds, Docker's names in templates, what i
     image: "x",
     image_id: "sha256:1",
     argv: ["sh"],
-    config: { image: "x", labels: { a: "b" } },
+    config: { image: "x", labels: { a: "b" }, env: ["A=own", "GONE"] },
+    image_config: {
+      User: "app",
+      WorkingDir: "/srv",
+      Env: ["A=image", "B=1", "GONE=1"],
+      Labels: { a: "i", c: "d" },
+      Cmd: ["c"],
+    },
     state: { status: "exited", running: false, pid: 0, exit_code: 3, oom_killed: false, restart_count: 2 },
     network: {
       mode: "bridge",
@@ -253,6 +260,11 @@ Deno.test("nyx inspect: falls through kinds, Docker's names in templates, what i
   const format =
     "{{.State.ExitCode}} {{.NetworkSettings.IPAddress}} {{range .NetworkSettings.Networks}}{{.Gateway}}{{end}} {{.Config.Labels.a}} {{.RestartCount}}";
   assert.equal((await cli(daemon, ["inspect", "-f", format, "web"])).stdout, "3 10.88.0.2 10.88.0.1 b 2\n");
+  const merged = "{{.Config.User}} {{.Config.WorkingDir}} {{json .Config.Env}} {{.Config.Labels}} {{.Config.Cmd}}";
+  assert.equal(
+    (await cli(daemon, ["inspect", "-f", merged, "web"])).stdout,
+    'app /srv ["B=1","A=own"] map[a:b c:d] [c]\n',
+  );
   assert.equal(
     (await cli(daemon, ["inspect", "-f", '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}', "web"]))
       .stdout,

@@ -18,7 +18,7 @@ import {
   parseNetwork,
   parseSearchDomain,
 } from "../../spec/parse/network.ts";
-import { parseHostPath, parseTarget } from "../../spec/parse/paths.ts";
+import { parseCgroupParent, parseHostPath, parseTarget } from "../../spec/parse/paths.ts";
 import { parseExpose, parsePublish } from "../../spec/parse/ports.ts";
 import { parseRestart } from "../../spec/parse/restart.ts";
 import { ULIMIT_NAMES } from "../../spec/parse/ulimit.ts";
@@ -234,7 +234,7 @@ export const containerShape = {
   ipcMode: mode("ipc").exactOptional(),
   utsMode: mode("uts").exactOptional(),
   cgroupnsMode: mode("cgroupns").exactOptional(),
-  cgroupParent: line().exactOptional(),
+  cgroupParent: parsed((text) => parseCgroupParent(text, "cgroupParent")).exactOptional(),
   resources: resources.exactOptional(),
   log: z.strictObject({
     driver: z.enum(["json", "none"]).exactOptional(),

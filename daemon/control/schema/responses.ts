@@ -94,6 +94,7 @@ export const containerDetails = z.strictObject({
   image_id: text,
   argv: texts,
   config: z.looseObject({ image: text }),
+  image_config: z.looseObject({}).exactOptional(),
   state: z.strictObject({
     status,
     running: z.boolean(),

@@ -8,6 +8,7 @@ import { parseEnv, parseEnvFile } from "./env_file.ts";
 import { formatIpv6, ipVersion, tryIpv6, tryMac, tryNormalizeIp } from "./ip.ts";
 import { parseLabel, parseLabelFile } from "./label_file.ts";
 import { parseLogDriver, parseLogOpts } from "./log_opt.ts";
+import { parseCgroupParent } from "./paths.ts";
 import { formatRestart, parseRestart } from "./restart.ts";
 import { parseSecurityOpts } from "./security_opt.ts";
 import { parseSignal, signalName, SIGNALS } from "./signal.ts";
@@ -216,6 +217,14 @@ Deno.test("parseLabel and parseLabelFile: a key alone has the empty value", () =
   assert.deepEqual([parseLabel("a=b=c"), parseLabel("a")], [["a", "b=c"], ["a", ""]]);
   assert.deepEqual(parseLabelFile(utf8("a=1\nb\n#c\n"), "f"), [["a", "1"], ["b", ""]]);
   refuses((text) => parseLabel(text), "", "=x");
+});
+
+Deno.test("parseCgroupParent: a cleaned path below the root; an attacker's way up to other cgroups is refused", () => {
+  assert.equal(parseCgroupParent("/web//a/"), "/web/a");
+  assert.equal(parseCgroupParent("web"), "/web");
+  for (const bad of ["../../x", "/a/../../b", "/", "", ".", "a\0b"]) {
+    assert.throws(() => parseCgroupParent(bad), /Invalid cgroup-parent/, JSON.stringify(bad));
+  }
 });
 
 Deno.test("parseSysctl: only parameters of a namespace, slashes as in sysctl(8)", () => {

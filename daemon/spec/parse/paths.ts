@@ -22,6 +22,16 @@ export function parseTarget(path: string, field: string): string {
   return clean;
 }
 
+/** A cgroup below the root of each hierarchy, such as `/web`: cleaned, never a way up. */
+export function parseCgroupParent(path: string, field = "cgroup-parent"): string {
+  if (path.includes("\0") || path.split("/").includes("..")) {
+    throw invalid(field, path, "a cgroup path has no .. in it, such as /web");
+  }
+  const clean = cleanAbsolute(path);
+  if (clean === "/") throw invalid(field, path, "name a cgroup below the root, such as /web");
+  return clean;
+}
+
 /** A path on the host, cleaned; a relative one is taken from `cwd`, and refused without it. */
 export function parseHostPath(path: string, field: string, cwd?: string): string {
   if (path.includes("\0")) throw invalid(field, path, "a path cannot hold a NUL byte");
