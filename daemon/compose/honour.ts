@@ -81,6 +81,11 @@ function sayPlumbing(service: ComposeService, say: Say, at: (...rest: (string | 
       if (attachment?.[key] !== undefined) say(at("networks", name, key), "nyx's network backend has no such setting");
     }
   }
+  for (const [index, option] of (service.security_opt ?? []).entries()) {
+    if (/^label[:=]/.test(option) && !/^label[:=]disable$/.test(option)) {
+      say(at("security_opt", index), "SELinux labels are not set");
+    }
+  }
   for (const [index, link] of (service.external_links ?? []).entries()) {
     say(
       at("external_links", index),

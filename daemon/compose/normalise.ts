@@ -65,7 +65,9 @@ function normaliseService(service: ComposeService, options: NormaliseOptions): C
   if (out.command === null) delete out.command;
   if (out.entrypoint === null) delete out.entrypoint;
   if (out.build !== undefined) out.build = normaliseBuild(out.build, options.directory);
-  if (out.network_mode === undefined && Object.keys(out.networks ?? {}).length === 0) out.networks = { default: null };
+  const alone = out.network_mode === undefined && Object.keys(out.networks ?? {}).length === 0;
+  // What a provider runs is no container, so it joins nothing.
+  if (alone && out.provider === undefined) out.networks = { default: null };
   if (out.network_mode !== undefined && Object.keys(out.networks ?? {}).length === 0) delete out.networks;
   const implied = implicitDependencies(out);
   if (implied.size > 0) out.depends_on = { ...Object.fromEntries(implied), ...out.depends_on };

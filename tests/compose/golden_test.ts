@@ -155,3 +155,15 @@ Deno.test("golden: options of up, and worlds that are not as they should be", as
   ] as const;
   golden("options", parts.map(([title, plan]) => `# ${title}\n${printPlan(plan)}\n`).join(""));
 });
+
+Deno.test("golden: a file with every key of the specification: canonical, known, idempotent, reported where nyx cannot honour it", async () => {
+  const text = Deno.readTextFileSync(new URL("everything.yaml", here));
+  const files = { "labels.env": "FROM=file\nn=overridden\n", "sec.txt": "secret content\n" };
+  const options = { profiles: ["*"], environment: { SHOW: "1", HOME: "/home/me" } };
+  const project = await load(text, options, files);
+  const printed = printModel(project.whole);
+  golden("everything", printed);
+  assert.equal(printModel((await load(printed, options, files)).whole), printed);
+  assert.deepEqual(project.diagnostics.filter((d) => d.code === "unknown-key" || d.code === "extension-key"), []);
+  golden("everything-warnings", project.diagnostics.map((d) => `${d.severity} ${d.path}: ${d.message}\n`).join(""));
+});

@@ -131,6 +131,14 @@ function parseShort(node: Node, whole: string, ctx: ShapeContext, path: string):
     });
     return mapAt(node.origin, { type: "bind", source, ...common, bind });
   }
+  for (const word of [options.propagation, options.selinux]) {
+    if (word === undefined) continue;
+    ctx.diagnostics.warn(node.origin, {
+      code: "not-honoured",
+      path,
+      message: `the mount option "${word}" is for host directories; it is ignored for a volume`,
+    });
+  }
   return mapAt(node.origin, {
     type: "volume",
     source: first,
