@@ -9,22 +9,27 @@ const MAX_PUBLISHED = 4096;
 /** Least time between probes that an image sets: each is a program that nyxd starts outside the container's limits. */
 export const MIN_IMAGE_INTERVAL_MS = 1000;
 
+function isReserved([top, below]: readonly string[]): boolean {
+  return top === "proc" || (top === "dev" && below !== "shm");
+}
+
 /**
  * Checks the volumes that an image declares and no mount of the user covers.
  *
  * One over /proc would hide from crun, and from the container's own programs, what the kernel says there: confinement by
- * AppArmor or SELinux is set by writing below /proc, and would be written to a plain file.
+ * AppArmor or SELinux is set by writing below /proc, and would be written to a plain file. One over /dev would be filled from the
+ * image, with links in place of the devices that crun opens and mounts on (CVE-2026-88264, CVE-2026-88265).
  *
  * @throws NyxError failed_precondition
  */
 export function checkImageVolumes(targets: readonly string[]): void {
-  const overProc = targets.find((target) => target.split("/").filter((p) => p !== "" && p !== ".")[0] === "proc");
-  if (overProc !== undefined) {
+  const reserved = targets.find((target) => isReserved(target.split("/").filter((p) => p !== "" && p !== ".")));
+  if (reserved !== undefined) {
     throw new NyxError(
       "failed_precondition",
-      `Could not use the image: it declares a volume at ${JSON.stringify(overProc)}, over the kernel's own files; ` +
+      `Could not use the image: it declares a volume at ${JSON.stringify(reserved)}, over the kernel's own files; ` +
         "mount something there yourself if that is what you want",
-      { context: { field: "mounts", value: overProc } },
+      { context: { field: "mounts", value: reserved } },
     );
   }
   if (targets.length <= MAX_IMAGE_VOLUMES) return;

@@ -46,6 +46,13 @@ Deno.test("newRecord: an image declares a volume over /proc to hide the kernel's
   assert.equal(record({}, { Volumes: { "/process": {} } }).spec.mounts?.length, 1);
 });
 
+Deno.test("newRecord: an image declares a volume over /dev, to fill it with links that crun follows to the host: refused", () => {
+  for (const target of ["/dev", "/dev/", "/./dev/pts", "/dev/console"]) {
+    assert.throws(() => record({}, { Volumes: { [target]: {} } }), /volume at .*dev/);
+  }
+  assert.equal(record({}, { Volumes: { "/dev/shm": {}, "/development": {} } }).spec.mounts?.length, 2);
+});
+
 Deno.test("newRecord: an image declares 100,000 volumes, or 65,535 ports for -P, to exhaust the host: refused", () => {
   assert.throws(() => record({}, { Volumes: many(100_000, (n) => `/v${n}`) }), /100000 volumes/);
   assert.throws(() => record({ publishAll: true }, { ExposedPorts: { "1-65535/tcp": {} } }), /more than 4096/);
