@@ -37,8 +37,11 @@ export interface Parts {
   warnings: string[];
 }
 
-/** Directories below which mounts are made; shared, so that the streams worker's mount namespace sees what comes later. */
-export const SHARED_DIRS = ["run", "overlay", "volumes"];
+/**
+ * Directories below which mounts are made; shared before the streams worker takes a mount namespace of its own, so that it
+ * sees what comes later. `run/netns` is here because the network worker would share it at the very moment of that copy.
+ */
+export const SHARED_DIRS = ["run", "run/netns", "overlay", "volumes"];
 
 const LOG_DEFAULTS: ContainerDefaults["log"] = {
   driver: "json",
@@ -201,7 +204,7 @@ export async function assemble(
       : worker === "streams"
       ? initStreams().then(() => readopt(supervisor, deps))
       : undefined;
-    again?.catch((error) => log.error("A worker could not be set up again", { worker, error }));
+    return again?.catch((error) => log.error("A worker could not be set up again", { worker, error }));
   };
   return {
     deps,

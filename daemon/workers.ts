@@ -20,8 +20,8 @@ import type {
 export interface WorkerEvents {
   streams?: (event: StreamsStage["event"]) => void;
   network?: (event: NetworkStage["event"]) => void;
-  /** A worker was replaced and has lost its state. */
-  respawned?: (name: string) => void;
+  /** A worker was replaced and has lost its state; the promise settles when it has it again. */
+  respawned?: (name: string) => Promise<unknown> | undefined;
 }
 
 /** A worker's permissions before those it needs. */

@@ -20,8 +20,8 @@ export interface HostOptions<S extends StageTypes> {
   onLog?: (level: LogLevel, msg: string, fields: Record<string, unknown>) => void;
   /** Called when the worker was stopped for good. */
   onTerminate?: () => void;
-  /** Called after a dead worker was replaced, so that its owner can send the worker its state anew. */
-  onRespawn?: () => void;
+  /** Called after a dead worker was replaced, so that its owner can send the worker its state anew; settles when it has. */
+  onRespawn?: () => Promise<unknown> | undefined;
 }
 
 /** Options of one request. */
@@ -55,6 +55,7 @@ export class WorkerHost<S extends StageTypes> {
   #respawnTimer: ReturnType<typeof setTimeout> | undefined;
   #terminated = false;
   #ready = Promise.withResolvers<void>();
+  #available: Promise<unknown> = Promise.resolve();
 
   /** @param options how to start and watch the worker; it starts at once */
   constructor(options: HostOptions<S>) {
@@ -65,6 +66,11 @@ export class WorkerHost<S extends StageTypes> {
   /** Resolves when the worker has announced itself; rejects when it dies before it does. After a death, a new promise. */
   get ready(): Promise<void> {
     return this.#ready.promise;
+  }
+
+  /** Resolves, at once as a rule, when no dead worker is being replaced: the present one has its state. */
+  async available(): Promise<void> {
+    await this.#available;
   }
 
   /** Requests under way. */
@@ -216,9 +222,11 @@ export class WorkerHost<S extends StageTypes> {
     this.#ready.promise.catch(() => {});
     this.#ready.reject(new NyxError("unavailable", `Worker ${this.#options.name} died while it started: ${why}`));
     this.#ready = Promise.withResolvers<void>();
+    const settled = Promise.withResolvers<unknown>();
+    this.#available = settled.promise;
     this.#respawnTimer = setTimeout(() => {
       this.#spawn();
-      this.#options.onRespawn?.();
+      settled.resolve(this.#options.onRespawn?.()?.catch(() => {}));
     }, this.#respawnDelayMs);
     this.#respawnDelayMs = Math.min(this.#respawnDelayMs * 2, RESPAWN_MAX_MS);
   }

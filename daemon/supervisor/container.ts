@@ -4,7 +4,8 @@ import type { ContainerRecord } from "../persist/record.ts";
 import type { ContainerStatus, RestartPolicy } from "../spec/container.ts";
 import { NyxError, toErrorData, toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
-import type { ExitStatus } from "../../workers/protocol.ts";
+import type { ExitStatus, StreamsStage } from "../../workers/protocol.ts";
+import { untilAvailable } from "./available.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { erase, settledWithin } from "./erase.ts";
 import { type Joined, launch, type LaunchOptions, takeDown } from "./launch.ts";
@@ -22,10 +23,23 @@ export interface Owner {
   ended(container: Container): void;
   /** It is gone for good: forget it. Called before the files are deleted, so that its name is free at once. */
   removed(container: Container): void;
+  /** Its removal failed: it is known again, so that somebody can see it and try once more. */
+  kept(container: Container): void;
 }
 
 /** How long KILL may take before a stop gives up. */
 const KILL_GRACE_MS = 10_000;
+
+/** What the streams worker needs to take a monitor over. */
+export function adoptRequest(record: ContainerRecord): StreamsStage["ops"]["adopt"]["request"] {
+  return {
+    id: record.id,
+    bundleDir: record.bundleDir,
+    tty: record.spec.tty === true,
+    stdin: record.spec.openStdin === true,
+    log: record.spec.log ?? {},
+  };
+}
 
 /** A container under supervision. */
 export class Container {
@@ -232,7 +246,7 @@ export class Container {
     if (gone) this.#owner.removed(this);
     this.#exited.resolve(exit);
     if (!gone) await this.#saveInBackground();
-    await this.#deps.stages.streams.call("acknowledge", { id: this.id }).catch((error) =>
+    await untilAvailable(() => this.#deps.stages.streams.call("acknowledge", { id: this.id })).catch((error) =>
       this.#deps.log.warn("A monitor did not take its acknowledgement", { id: this.id, error })
     );
     if (gone) {
@@ -349,11 +363,20 @@ export class Container {
 
   /** Signals a process that may end at the same moment: gone is not an error. */
   async #signal(signal: string, all: boolean): Promise<void> {
-    try {
-      await this.#deps.stages.streams.call("kill", { id: this.id, signal, all });
-    } catch (e) {
-      if (!["not_found", "failed_precondition"].includes(toNyxError(e).code)) throw e;
-    }
+    const { streams } = this.#deps.stages;
+    const send = async () => {
+      try {
+        await untilAvailable(() => streams.call("kill", { id: this.id, signal, all }));
+        return true;
+      } catch (e) {
+        if (!["not_found", "failed_precondition"].includes(toNyxError(e).code)) throw e;
+        return false;
+      }
+    };
+    if (await send() || !this.live) return;
+    // A worker that has just replaced another may not have taken this container over yet.
+    const found = await untilAvailable(() => streams.call("adopt", adoptRequest(this.record)));
+    if (found.state === "running") await send();
   }
 
   /** Freezes all processes. */
@@ -428,6 +451,7 @@ export class Container {
     } catch (e) {
       if (tryNext(this.status, "remove-failed") !== undefined) this.#move("remove-failed");
       this.record.state.error = toNyxError(e).message;
+      this.#owner.kept(this);
       await this.#saveInBackground();
       this.#deps.log.error("A container was not removed completely", { id: this.id, error: e });
       throw e;

@@ -2,6 +2,7 @@
 
 import type { SupervisorDeps } from "./deps.ts";
 import type { ContainerRecord } from "../persist/record.ts";
+import { untilAvailable } from "./available.ts";
 import { networkMode, ownsNetwork, takeDown } from "./launch.ts";
 
 /**
@@ -11,10 +12,11 @@ import { networkMode, ownsNetwork, takeDown } from "./launch.ts";
  */
 export async function erase(deps: SupervisorDeps, record: ContainerRecord, volumes: boolean): Promise<void> {
   await takeDown(deps, record, true);
-  if (ownsNetwork(networkMode(record))) await deps.stages.network.call("release", { id: record.id });
+  const { network, rootfs, streams } = deps.stages;
+  if (ownsNetwork(networkMode(record))) await untilAvailable(() => network.call("release", { id: record.id }));
   await Promise.all([
-    deps.stages.rootfs.call("removeTree", { path: record.bundleDir }),
-    deps.stages.streams.call("removeLog", { id: record.id }),
+    untilAvailable(() => rootfs.call("removeTree", { path: record.bundleDir })),
+    untilAvailable(() => streams.call("removeLog", { id: record.id })),
   ]);
   const anonymous = record.mounts.flatMap((m) => m.anonymous && m.name !== undefined ? [m.name] : []);
   if (volumes && anonymous.length > 0) await deps.volumes.removeAnonymous(anonymous);

@@ -5,6 +5,7 @@ import type { ExecRequest } from "../spec/api.ts";
 import { NyxError } from "../spec/errors.ts";
 import type { ExitStatus } from "../../workers/protocol.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
+import { untilAvailable } from "./available.ts";
 import type { Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { randomId } from "./names.ts";
@@ -16,30 +17,34 @@ async function processOf(
   deps: SupervisorDeps,
 ): Promise<Record<string, unknown>> {
   const { record } = container;
-  const { files } = await deps.stages.rootfs.call("mount", {
-    id: record.id,
-    baseDir: deps.baseDir,
-    layers: record.image.layers,
-    volatile: record.spec.autoRemove === true,
-    ensureDirs: [],
-    readFiles: ["/etc/passwd", "/etc/group"],
-  });
+  const { files } = await untilAvailable(() =>
+    deps.stages.rootfs.call("mount", {
+      id: record.id,
+      baseDir: deps.baseDir,
+      layers: record.image.layers,
+      volatile: record.spec.autoRemove === true,
+      ensureDirs: [],
+      readFiles: ["/etc/passwd", "/etc/group"],
+    })
+  );
   const passwd = files["/etc/passwd"];
   const group = files["/etc/group"];
   const size = consoleSize(request);
-  const { process } = await deps.stages.bundle.call("execProcess", {
-    bundleDir: record.bundleDir,
-    argv: request.argv,
-    tty: request.tty === true,
-    env: request.env ?? [],
-    ...(request.user === undefined ? {} : { user: request.user }),
-    ...(request.workingDir === undefined ? {} : { workingDir: request.workingDir }),
-    privileged: request.privileged === true,
-    hostCapabilities: deps.host.capabilities,
-    ...(passwd === undefined ? {} : { passwd }),
-    ...(group === undefined ? {} : { group }),
-    ...(size === undefined ? {} : { consoleSize: size }),
-  });
+  const { process } = await untilAvailable(() =>
+    deps.stages.bundle.call("execProcess", {
+      bundleDir: record.bundleDir,
+      argv: request.argv,
+      tty: request.tty === true,
+      env: request.env ?? [],
+      ...(request.user === undefined ? {} : { user: request.user }),
+      ...(request.workingDir === undefined ? {} : { workingDir: request.workingDir }),
+      privileged: request.privileged === true,
+      hostCapabilities: deps.host.capabilities,
+      ...(passwd === undefined ? {} : { passwd }),
+      ...(group === undefined ? {} : { group }),
+      ...(size === undefined ? {} : { consoleSize: size }),
+    })
+  );
   return process;
 }
 
@@ -65,6 +70,7 @@ export async function runExec(
   const { streams } = deps.stages;
   const execId = randomId();
   const process = await processOf(container, request, deps);
+  await streams.available();
   const size = consoleSize(request);
   const common = {
     id: container.id,

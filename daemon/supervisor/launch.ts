@@ -8,6 +8,7 @@ import type { ContainerRecord } from "../persist/record.ts";
 import { settleAll } from "../settle.ts";
 import { NyxError, toNyxError } from "../spec/errors.ts";
 import type { HostDevice, NetworkResult, ResolvedMount } from "../../workers/protocol.ts";
+import { untilAvailable } from "./available.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { hostsLines, resolvConf } from "./etc_files.ts";
 
@@ -66,10 +67,12 @@ function sysctlsOfNetwork(record: ContainerRecord): Record<string, string> {
 
 async function setupNetwork(deps: SupervisorDeps, record: ContainerRecord): Promise<NetworkResult | undefined> {
   if (!ownsNetwork(networkMode(record))) return undefined;
-  return await deps.stages.network.call("setup", {
-    ...networkRequest(record, deps.defaults.network),
-    sysctls: sysctlsOfNetwork(record),
-  });
+  return await untilAvailable(() =>
+    deps.stages.network.call("setup", {
+      ...networkRequest(record, deps.defaults.network),
+      sysctls: sysctlsOfNetwork(record),
+    })
+  );
 }
 
 async function prepareRootfs(
@@ -77,15 +80,17 @@ async function prepareRootfs(
   record: ContainerRecord,
 ): Promise<{ files: Record<string, Uint8Array>; mounts: ResolvedMount[]; shmPath?: string }> {
   const workingDir = record.spec.workingDir ?? record.image.exec.WorkingDir ?? "/";
-  const { rootfs, files, shmPath } = await deps.stages.rootfs.call("mount", {
-    id: record.id,
-    baseDir: deps.baseDir,
-    layers: record.image.layers,
-    volatile: record.spec.autoRemove === true,
-    ensureDirs: workingDir === "/" || workingDir === "" ? [] : [workingDir],
-    readFiles: [ETC_PASSWD, ETC_GROUP],
-    ...(record.spec.ipcMode === "shareable" ? { shmSizeBytes: record.spec.shmSizeBytes ?? DEFAULT_SHM_BYTES } : {}),
-  });
+  const { rootfs, files, shmPath } = await untilAvailable(() =>
+    deps.stages.rootfs.call("mount", {
+      id: record.id,
+      baseDir: deps.baseDir,
+      layers: record.image.layers,
+      volatile: record.spec.autoRemove === true,
+      ensureDirs: workingDir === "/" || workingDir === "" ? [] : [workingDir],
+      readFiles: [ETC_PASSWD, ETC_GROUP],
+      ...(record.spec.ipcMode === "shareable" ? { shmSizeBytes: record.spec.shmSizeBytes ?? DEFAULT_SHM_BYTES } : {}),
+    })
+  );
   record.rootFS = rootfs;
   const shm = shmPath === undefined ? {} : { shmPath };
   if ((record.spec.mounts ?? []).length === 0) return { files, mounts: [], ...shm };
@@ -160,7 +165,7 @@ export async function launch(
   const passwd = root.files[ETC_PASSWD];
   const group = root.files[ETC_GROUP];
   const aliases = (record.spec.networks ?? []).flatMap((a) => a.aliases ?? []);
-  const bundle = await deps.stages.bundle.call("generate", {
+  const request = {
     id: record.id,
     bundleDir: record.bundleDir,
     config: record.spec,
@@ -183,7 +188,8 @@ export async function launch(
     cgroupsPath: cgroupsPath(deps, record),
     host: deps.host,
     ...(record.spec.init === true && deps.defaults.initPath !== undefined ? { initPath: deps.defaults.initPath } : {}),
-  });
+  };
+  const bundle = await untilAvailable(() => deps.stages.bundle.call("generate", request));
   record.argv = bundle.argv;
   record.stopSignal = bundle.stopSignal;
   record.warnings = [...new Set([...record.warnings, ...bundle.warnings])];
@@ -214,7 +220,7 @@ export async function takeDown(deps: SupervisorDeps, record: ContainerRecord, re
   const failures: string[] = [];
   const attempt = async (what: string, job: () => Promise<unknown>) => {
     try {
-      await job();
+      await untilAvailable(job);
     } catch (e) {
       failures.push(`${what}: ${toNyxError(e).message}`);
     }

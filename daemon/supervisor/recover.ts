@@ -7,7 +7,7 @@ import type { ContainerRecord } from "../persist/record.ts";
 import { CONTAINER_ID } from "../spec/container.ts";
 import { toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
-import type { Container } from "./container.ts";
+import { adoptRequest, type Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { takeDown } from "./launch.ts";
 import { LIVE } from "./machine.ts";
@@ -48,6 +48,7 @@ export async function recover(supervisor: Supervisor, deps: SupervisorDeps): Pro
     }
   }));
   await removeOrphans(supervisor, deps);
+  await takeDownEnded(supervisor, deps);
   for (const container of restart.sort((a, b) => a.record.created.localeCompare(b.record.created))) {
     try {
       await container.start({}, false);
@@ -69,6 +70,7 @@ async function settle(
   const { state } = record;
   switch (state.status) {
     case "removing":
+    case "dead":
       await container.finishRemoval();
       recovery.removed++;
       return;
@@ -92,7 +94,6 @@ async function settle(
       }
       return;
     case "created":
-    case "dead":
       return;
   }
 }
@@ -110,15 +111,11 @@ async function adopt(
 ): Promise<void> {
   const { record } = container;
   const wasStarting = record.state.status === "starting";
-  const found = await container.mailbox.run(() =>
-    deps.stages.streams.call("adopt", {
-      id: record.id,
-      bundleDir: record.bundleDir,
-      tty: record.spec.tty === true,
-      stdin: record.spec.openStdin === true,
-      log: record.spec.log ?? {},
-    })
+  const found = await container.mailbox.run(async () =>
+    // What stood before it in the mailbox may have ended it.
+    container.live ? await deps.stages.streams.call("adopt", adoptRequest(record)) : undefined
   );
+  if (found === undefined) return;
   if (found.state === "running") {
     record.state.pid = found.pid;
     if (wasStarting) record.state.status = "running";
@@ -188,6 +185,31 @@ async function removeOrphans(supervisor: Supervisor, deps: SupervisorDeps): Prom
     const id = name.slice(0, 64);
     if (CONTAINER_ID.test(id) && !known.has(id)) await Deno.remove(`${baseDir}/logs/${name}`).catch(() => {});
   }
+}
+
+/**
+ * Takes down what is left of containers that have ended: nyxd died between writing that down and cleaning up. Also takes up
+ * removals of root directories that were under way.
+ */
+async function takeDownEnded(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
+  const { baseDir, stages } = deps;
+  const { targets } = await stages.rootfs.call("listMounts", { baseDir });
+  const mounted = targets.filter((t) => t.startsWith(`${baseDir}/overlay/`)).map((t) => t.split("/").at(-2) ?? "");
+  const left = new Set([
+    ...mounted,
+    ...await namesIn(`${baseDir}/run/monitor`),
+    ...await namesIn(`${baseDir}/run/crun`),
+  ]);
+  await Promise.all(
+    supervisor.all.filter((c) => left.has(c.id)).map((container) =>
+      container.mailbox.run(async () => {
+        if (container.live) return;
+        await takeDown(deps, container.record, false).catch((error) =>
+          deps.log.error("An exited container was not taken down completely", { id: container.id, error })
+        );
+      })
+    ),
+  );
 }
 
 async function namesIn(dir: string): Promise<string[]> {

@@ -31,6 +31,11 @@ export class ContainerRegistry {
     return resolveRef(ref, this.#containers.values(), "container");
   }
 
+  /** Whether some container has the name. */
+  taken(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** Takes a container in. */
   add(container: Container): void {
     this.#containers.set(container.id, container);

@@ -11,6 +11,7 @@ import type { StreamsStage } from "../../workers/protocol.ts";
 import { registrationOf } from "../dns/registration.ts";
 import { HealthWatch } from "../health/watch.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
+import { untilAvailable } from "./available.ts";
 import { ownChanges } from "./changes.ts";
 import { Container, type Owner } from "./container.ts";
 import { newRecord } from "./create.ts";
@@ -146,6 +147,13 @@ export class Supervisor implements ContainerService, Owner {
     container.notify();
   }
 
+  /** Knows a container again; under another name when its own was taken meanwhile. */
+  kept(container: Container): void {
+    if (this.#registry.holds(container)) return;
+    if (this.#registry.taken(container.name)) container.record.name = `${container.name}-${container.id.slice(0, 6)}`;
+    this.#registry.add(container);
+  }
+
   /** Events of the streams worker. */
   onStreams(event: StreamsStage["event"]): void {
     const container = this.#registry.get(event.id);
@@ -242,7 +250,7 @@ export class Supervisor implements ContainerService, Owner {
       });
       const request = networkRequest(record, deps.defaults.network);
       if (request.ports.length > 0 || request.attachments.some((a) => a.ip !== undefined || a.ip6 !== undefined)) {
-        await deps.stages.network.call("reserve", request);
+        await untilAvailable(() => deps.stages.network.call("reserve", request));
       }
       const container = this.admit(record);
       container.emit("create");
@@ -451,13 +459,14 @@ export class Supervisor implements ContainerService, Owner {
   }
 
   /** Reads the log. */
-  logs(ref: string, query: LogQuery): Promise<AsyncIterable<Uint8Array>> {
+  async logs(ref: string, query: LogQuery): Promise<AsyncIterable<Uint8Array>> {
     const { id } = this.find(ref);
+    await this.#deps.stages.streams.available();
     const channel = outputChannel();
     const operation = this.#deps.stages.streams.call("logs", { id, port: channel.port, ...query }, {
       transfer: [channel.port],
     });
-    return Promise.resolve(following(channel, operation));
+    return following(channel, operation);
   }
 
   /** Processes inside. */

@@ -17,6 +17,8 @@ export interface NyxdOptions {
   parentDir?: string;
   env?: Record<string, string>;
   logLevel?: string;
+  /** Entry module, below the repository; default nyxd's own. */
+  entry?: string;
 }
 
 /** What a `nyx` command did. */
@@ -57,7 +59,11 @@ function freeSlot(): number {
 }
 
 /** Command line that runs nyxd from source under its real permissions. */
-export function nyxdCommand(paths: { baseDir: string; socket: string }, args: string[]): string[] {
+export function nyxdCommand(
+  paths: { baseDir: string; socket: string },
+  args: string[],
+  entry = "daemon/main.ts",
+): string[] {
   const extraRead = args.filter((a) => a.startsWith("--resolv-conf=")).map((a) => a.slice("--resolv-conf=".length));
   const sourceDir = ROOT.replace(/\/$/, "");
   const flags = nyxdPermissions({ ...paths, crun: "/usr/bin/crun", sourceDir, extraRead }).map((f) => f.flag);
@@ -69,7 +75,7 @@ export function nyxdCommand(paths: { baseDir: string; socket: string }, args: st
     "--no-check",
     `--config=${ROOT}deno.json`,
     ...flags,
-    `${ROOT}daemon/main.ts`,
+    `${ROOT}${entry}`,
     `--base-dir=${paths.baseDir}`,
     `--socket=${paths.socket}`,
     ...args,
@@ -160,7 +166,7 @@ export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
   ];
   const log: string[] = [];
   const child = new Deno.Command(Deno.execPath(), {
-    args: nyxdCommand({ baseDir, socket }, args),
+    args: nyxdCommand({ baseDir, socket }, args, options.entry),
     env: { NO_COLOR: "1", ...options.env },
     stdin: "null",
     stdout: "piped",
@@ -184,7 +190,11 @@ export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
   const stop = async (signal: Deno.Signal = "SIGTERM"): Promise<number> => {
     if (gone !== undefined) return gone;
     client.close();
-    child.kill(signal);
+    try {
+      child.kill(signal);
+    } catch {
+      // It has ended by itself.
+    }
     gone = (await child.status).code;
     await drained;
     return gone;

@@ -15,7 +15,7 @@ import { hideUnifiedHierarchy } from "./hybrid.ts";
 import { DEFAULT_LOG_POLICY } from "./log_file.ts";
 import { PollLoop } from "./loop.ts";
 import { Scratch } from "./staging.ts";
-import { closeStale } from "./stale.ts";
+import { closeStale, endStaleExecs } from "./stale.ts";
 import { ensureStreamDirs } from "./directories.ts";
 import { refuseChroot } from "./chroot.ts";
 import { Streams } from "./stage.ts";
@@ -36,6 +36,8 @@ async function init(request: Init["request"]): Promise<Init["result"]> {
   ensureStreamDirs({ files, baseDir });
   const stale = closeStale(files, baseDir);
   if (stale > 0) emit.log("warn", "Closed descriptors of a streams worker that died", { stale });
+  const execs = endStaleExecs({ ...files, ...process }, baseDir);
+  if (execs > 0) emit.log("warn", "Ended execs that an earlier nyxd had under way", { files: execs });
   // Synchronous, before anything of this worker may have started a pool thread inside.
   const namespace = linuxNamespace();
   refuseChroot({

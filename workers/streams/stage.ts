@@ -33,6 +33,7 @@ export class Streams {
   readonly #context: StreamsContext;
   readonly #containers = new Map<string, Container>();
   readonly #execs = new Map<string, Exec>();
+  readonly #adopting = new Map<string, Promise<Container | undefined>>();
   /** Attached before the container was launched. */
   readonly #early = new Map<string, Set<Attachment>>();
   readonly #stopExecWatch: () => void;
@@ -321,7 +322,16 @@ export class Streams {
     this.#early.delete(id);
   }
 
-  async #tryAdopt(spec: ContainerSpec): Promise<Container | undefined> {
+  /** One adoption at a time: whoever asks meanwhile gets the same container. */
+  #tryAdopt(spec: ContainerSpec): Promise<Container | undefined> {
+    const pending = this.#adopting.get(spec.id);
+    if (pending !== undefined) return pending;
+    const adoption = this.#adoptNow(spec).finally(() => this.#adopting.delete(spec.id));
+    this.#adopting.set(spec.id, adoption);
+    return adoption;
+  }
+
+  async #adoptNow(spec: ContainerSpec): Promise<Container | undefined> {
     if (!exists(monitorDir(this.#context.baseDir, spec.id))) return undefined;
     const container = await Container.adopt(this.#context, spec);
     if (container !== undefined) this.#keep(spec.id, container);

@@ -1,7 +1,13 @@
-/** Descriptors that a dead worker of this same process left open: nothing closes them with its thread. */
+/** What a dead worker, or a dead nyxd, left: open descriptors that no thread closes, and execs that nobody listens to. */
 
+import { isErrno } from "../../ffi/errno.ts";
 import type { FileKernel } from "../../ffi/file.ts";
-import { directory, tryReadLink } from "./proc.ts";
+import type { ProcessKernel } from "../../ffi/process.ts";
+import { removeFile } from "./monitor.ts";
+import { directory, tryReadLink, tryReadText } from "./proc.ts";
+import { processTree } from "./signals.ts";
+
+const SIGKILL = 9;
 
 /**
  * Closes this process's descriptors on files of monitors and logs below `baseDir`. Only for a worker that has just begun and has opened
@@ -20,4 +26,29 @@ export function closeStale(files: Pick<FileKernel, "close">, baseDir: string): n
     closed++;
   }
   return closed;
+}
+
+/**
+ * Ends execs whose client and whose pipes went with an earlier nyxd, and removes their files. A detached one has none left
+ * and goes on.
+ *
+ * @returns how many files there were
+ */
+export function endStaleExecs(kernel: FileKernel & ProcessKernel, baseDir: string): number {
+  const dir = `${baseDir}/run/exec`;
+  const left = [...directory(dir)].map((e) => e.name);
+  if (left.length === 0) return 0;
+  for (const { name } of directory("/proc")) {
+    const command = /^[1-9]\d*$/.test(name) ? tryReadText(`/proc/${name}/cmdline`) ?? "" : "";
+    if (!command.includes(`\0--process=${dir}/`)) continue;
+    for (const pid of processTree(Number(name))) {
+      try {
+        kernel.kill(pid, SIGKILL);
+      } catch (e) {
+        if (!isErrno(e, "ESRCH")) throw e;
+      }
+    }
+  }
+  for (const name of left) removeFile(kernel, `${dir}/${name}`);
+  return left.length;
 }
