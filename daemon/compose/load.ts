@@ -225,7 +225,14 @@ class ProjectLoader {
   async #needed(path: string, at: Origin | undefined, where: string): Promise<string | undefined> {
     const text = await this.#loader.text(path);
     if (text === undefined) {
-      this.#diagnostics.error(at, { code: "file-missing", path: where, message: `the file ${path} does not exist` });
+      // The model can be read without it, and printed and planned; nothing may start without it.
+      this.#diagnostics.warn(at, {
+        code: "file-missing",
+        path: where,
+        message: `the file ${path} does not exist`,
+        fix: "make it, or write required: false for an env file",
+        blocks: true,
+      });
     }
     return text;
   }

@@ -61,6 +61,28 @@ async function faults(name: string): Promise<string[]> {
   return found;
 }
 
+/** Errors of a file that stands alone, with nothing supplied: each must say what is missing. */
+async function errorsAlone(name: string): Promise<string[]> {
+  const path = `/srv/corpus/${name}`;
+  const text = await Deno.readTextFile(`${dir}/${name}`);
+  const reader = { read: (asked: string) => Promise.resolve(asked === path ? text : undefined) };
+  const project = await loadProject({ files: [path], reader, profiles: ["*"] });
+  planProject(project, emptyWorld(), PLAN);
+  return project.diagnostics.filter((d) =>
+    d.severity === "error" && !/required variable|does not exist/.test(d.message)
+  ).map(formatDiagnostic);
+}
+
+Deno.test({
+  name: files.length > 0
+    ? "corpus: with no variable and no other file, only required variables and files are errors"
+    : `corpus: files that stand alone (not run: ${dir} holds none)`,
+  ignore: files.length === 0,
+  async fn() {
+    for (const name of files) assert.deepEqual(await errorsAlone(name), [], name);
+  },
+});
+
 Deno.test({
   name: files.length > 0
     ? `corpus: all ${files.length} public compose files parse, normalise, print idempotently, plan and settle`

@@ -250,7 +250,8 @@ Deno.test("environment: .env, --env-file, env_file with required, format and ord
   });
   assert.equal(other.model.services["a"]?.image, "x:prod");
   const missing = await project({ "c.yaml": "services:\n  a: {image: x, env_file: no.env}\n" });
-  assert.deepEqual(errorLines(missing.diagnostics), [
+  assert.ok(missing.diagnostics.every((d) => d.blocks === true));
+  assert.deepEqual(errorLines(missing.diagnostics, "warning"), [
     "2:27 services.a.env_file[0]: the file /srv/shop/no.env does not exist",
   ]);
 });
