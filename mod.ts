@@ -13,6 +13,7 @@ export * from "./daemon/spec/frames.ts";
 export { type ClientOptions, NyxClient } from "./daemon/client/client.ts";
 export type { Abortable, ContainerCalls } from "./daemon/client/containers.ts";
 export type { ImageCalls } from "./daemon/client/images.ts";
+export type { NetworkCalls } from "./daemon/client/networks.ts";
 export type { EventQuery, SystemCalls } from "./daemon/client/system.ts";
 export type { VolumeCalls } from "./daemon/client/volumes.ts";
 export type { AttachedOutput, AttachedStream } from "./daemon/client/stream.ts";

@@ -42,6 +42,20 @@ export const IMAGE_FILTERS: FilterKeys = { dangling: { words: ["true", "false"] 
 /** Filters of `volume ls`. */
 export const VOLUME_FILTERS: FilterKeys = { dangling: { words: ["true", "false"] }, driver: {}, label: {}, name: {} };
 
+/** Filters of `network ls`. */
+export const NETWORK_FILTERS: FilterKeys = {
+  dangling: { words: ["true", "false"] },
+  driver: {},
+  id: {},
+  label: {},
+  name: {},
+  scope: { words: ["local"] },
+  type: { words: ["builtin", "custom"] },
+};
+
+/** Filters of `network prune`. */
+export const NETWORK_PRUNE_FILTERS: FilterKeys = { label: {} };
+
 /**
  * Values by key.
  *

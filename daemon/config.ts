@@ -17,6 +17,7 @@ export interface DaemonConfig {
   bridge: string;
   /** Its addresses as asked for; undefined lets the daemon choose what the host leaves free. */
   addresses?: { subnet: string; gateway: string };
+  /** Empty means all addresses. */
   defaultPublishIp: string;
   dns: "auto" | "embedded" | "off";
   /** The host's resolv.conf. */
@@ -57,7 +58,11 @@ const FLAGS: readonly Flag[] = [
     help: "its subnet (default NYXD_CONTAINER_SUBNET, else 10.88.0.0/16 or the next that is free)",
   },
   { name: "gateway", value: "IP", help: "its gateway (default the first address, or NYXD_GATEWAY_IP)" },
-  { name: "default-publish-ip", value: "IP", help: "address that -p binds when none is given (default 0.0.0.0)" },
+  {
+    name: "default-publish-ip",
+    value: "IP",
+    help: "address that -p binds when none is given (default all of both families)",
+  },
   {
     name: "dns",
     value: "auto|embedded|off",
@@ -190,7 +195,7 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
       network: get("network") ?? "nyx",
       bridge,
       ...(subnet === undefined ? {} : { addresses: { subnet, gateway: gateway ?? firstAddress(subnet) } }),
-      defaultPublishIp: get("default-publish-ip") ?? "0.0.0.0",
+      defaultPublishIp: get("default-publish-ip") ?? "",
       dns: dnsMode(get("dns") ?? "auto"),
       resolvConf: absolute("resolv-conf", get("resolv-conf") ?? "/etc/resolv.conf"),
       ...(platform === undefined ? {} : { pullPlatform: platform }),

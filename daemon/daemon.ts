@@ -56,7 +56,7 @@ export class Daemon {
    * @param exit called after the daemon has stopped because the API asked it to
    */
   async open(exit: () => void): Promise<void> {
-    const { supervisor, deps, images, volumes, events, host, addresses, crunVersion, warnings } = this.#parts;
+    const { supervisor, deps, images, volumes, networks, events, host, addresses, crunVersion, warnings } = this.#parts;
     for (const warning of warnings) this.#log.warn(warning);
     const recovery = await recover(supervisor, deps);
     if (Object.values(recovery).some((n) => n > 0)) {
@@ -82,7 +82,7 @@ export class Daemon {
     this.#control = await serveControl({
       socketPath: socket,
       ...(socketGroup === undefined ? {} : { socketGid: await groupId(socketGroup) }),
-      services: { images, containers: supervisor, volumes, system },
+      services: { images, containers: supervisor, volumes, networks, system },
       log: this.#log,
     });
     events.emit("daemon", "start", socket);

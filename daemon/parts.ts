@@ -12,6 +12,7 @@ import type { ContainerRecord } from "./persist/record.ts";
 import { RecordStore } from "./persist/store.ts";
 import { crunWarnings } from "./runtime/crun_advisories.ts";
 import { hostWarnings, readHostFacts } from "./runtime/host_facts.ts";
+import { Networks } from "./networks/networks.ts";
 import { settleAll } from "./settle.ts";
 import { parsePlatform } from "./spec/platform.ts";
 import type { ContainerDefaults, Stages, SupervisorDeps } from "./supervisor/deps.ts";
@@ -27,6 +28,7 @@ export interface Parts {
   supervisor: Supervisor;
   images: ImageStore;
   volumes: Volumes;
+  networks: Networks;
   dns: DnsBackend;
   events: EventBus;
   host: HostFacts;
@@ -153,11 +155,21 @@ export async function assemble(
     usersOf: (volume) => supervisor.usersOfVolume(volume).map((c) => c.name),
     runningUsersOf: (volume) => supervisor.usersOfVolume(volume).filter((c) => c.live).map((c) => c.name),
   });
+  const networks = new Networks({
+    baseDir,
+    network: stages.network,
+    dns,
+    events,
+    log: log.with({ part: "networks" }),
+    users: () => supervisor,
+  });
+  await networks.load(config.network);
   const deps: SupervisorDeps = {
     baseDir,
     stages,
     images,
     volumes,
+    networks,
     dns,
     store,
     events,
@@ -178,7 +190,11 @@ export async function assemble(
   const supervisor = new Supervisor(deps);
   for (const record of records) supervisor.admit(record);
   workerEvents.streams = (event) => supervisor.onStreams(event);
-  const initNetwork = (subnet: Subnet) => stages.network.call("init", networkInit(config, subnet, supervisor));
+  const initNetwork = async (subnet: Subnet) => {
+    const result = await stages.network.call("init", networkInit(config, subnet, supervisor, networks));
+    networks.initialised(result.failed);
+    return result;
+  };
   const initStreams = () =>
     stages.streams.call("init", {
       baseDir,
@@ -194,7 +210,7 @@ export async function assemble(
     throw e;
   });
   deps.defaults.gateway = chosen.gateway;
-  const dnsWarnings = await dns.addNetwork({ name: config.network, ...chosen }).catch(async (e) => {
+  const dnsWarnings = await networks.open(config.bridge, chosen).catch(async (e) => {
     await undo(baseDir, stages, records);
     throw e;
   });
@@ -211,6 +227,7 @@ export async function assemble(
     supervisor,
     images,
     volumes,
+    networks,
     dns,
     events,
     host,
@@ -220,11 +237,16 @@ export async function assemble(
   };
 }
 
-function networkInit(config: DaemonConfig, { subnet, gateway }: Subnet, supervisor: Supervisor) {
+function networkInit(
+  config: DaemonConfig,
+  { subnet, gateway }: Subnet,
+  supervisor: Supervisor,
+  networks: Networks,
+) {
   const { network: name, bridge } = config;
   return {
     baseDir: config.baseDir,
-    networks: [{ name, driver: "bridge" as const, bridge, subnet, gateway }],
+    networks: [{ name, driver: "bridge" as const, bridge, subnet, gateway }, ...networks.definitions()],
     ...networkIds(supervisor.all.map((c) => c.record)),
     poolSize: config.netnsPool,
     defaultPublishIp: config.defaultPublishIp,

@@ -16,6 +16,7 @@ export type Completion =
   | "images"
   | "volumes"
   | "networks"
+  | "own-networks"
   | "signals"
   | "files"
   | "dirs"

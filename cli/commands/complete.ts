@@ -33,14 +33,19 @@ async function liveNames(context: Context, kind: NonNullable<Offer["kind"]>): Pr
         one,
       ): [string, string] => [one.name, ""]);
     case "networks": {
-      const running = await client.containers.list({ all: false });
+      const [running, networks] = await Promise.all([client.containers.list({ all: false }), client.networks.list()]);
       return [
-        ["bridge", ""],
+        ...networks.map((one): [string, string] => [one.name, one.subnets[0]?.subnet ?? ""]),
+        ["bridge", "the default network"],
         ["none", ""],
         ["host", ""],
         ...running.map((one): [string, string] => [`container:${one.name}`, one.image]),
       ];
     }
+    case "own-networks":
+      return (await client.networks.list()).filter((one) => !one.default).map((
+        one,
+      ): [string, string] => [one.name, one.subnets[0]?.subnet ?? ""]);
     default:
       return [];
   }

@@ -1,11 +1,12 @@
-/** `nyx inspect`: containers, else images, else volumes. */
+/** `nyx inspect`: containers, else images, else volumes, else networks. */
 
 import { invalid, type NyxClient, NyxError } from "../../mod.ts";
 import { defineCommand } from "../args/definition.ts";
 import { INSPECT_FLAGS, inspectAll } from "../inspect_objects.ts";
 import { dockerNames } from "../render/inspect_view.ts";
+import { dockerNetwork } from "../render/network_view.ts";
 
-const TYPES = ["container", "image", "volume"] as const;
+const TYPES = ["container", "image", "volume", "network"] as const;
 
 function lookup(
   client: NyxClient,
@@ -15,6 +16,11 @@ function lookup(
 ): Promise<unknown> {
   if (type === "image") return client.images.inspect(name);
   if (type === "volume") return client.volumes.inspect(name);
+  if (type === "network") {
+    return client.networks.inspect(name).then((info) =>
+      format === undefined || format === "json" ? info : dockerNetwork(info)
+    );
+  }
   return client.containers.inspect(name).then((details) =>
     format === undefined || format === "json" ? details : dockerNames(details)
   );
@@ -22,7 +28,7 @@ function lookup(
 
 /** `nyx inspect`. */
 export const command = defineCommand({
-  summary: "Show all about containers, images or volumes",
+  summary: "Show all about containers, images, volumes or networks",
   flags: {
     ...INSPECT_FLAGS,
     size: {
@@ -34,7 +40,7 @@ export const command = defineCommand({
     type: {
       type: "value",
       value: "TYPE",
-      help: "Look for this kind alone: container, image or volume",
+      help: "Look for this kind alone: container, image, volume or network",
       complete: TYPES,
     },
   },
@@ -62,7 +68,7 @@ export const command = defineCommand({
       const hint = first instanceof Error ? /Did you mean.*$/.exec(first.message)?.[0] : undefined;
       throw new NyxError(
         "not_found",
-        `No container, image or volume is called "${name}"${hint === undefined ? "" : `. ${hint}`}`,
+        `No container, image, volume or network is called "${name}"${hint === undefined ? "" : `. ${hint}`}`,
       );
     });
   },

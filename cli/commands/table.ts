@@ -87,6 +87,20 @@ const volume: CommandTable = {
   rm: { summary: "Remove volumes", aliases: ["remove"], load: () => import("./volume_rm.ts") },
 };
 
+const network: CommandTable = {
+  connect: { summary: "Connect a container with a network", load: () => import("./network_connect.ts") },
+  create: { summary: "Create a network", load: () => import("./network_create.ts") },
+  disconnect: { summary: "Disconnect a container from a network", load: () => import("./network_disconnect.ts") },
+  explain: {
+    summary: "Show what lets packets to a port or a container through, or stops them",
+    load: () => import("./network_explain.ts"),
+  },
+  inspect: { summary: "Show all about networks", load: () => import("./network_inspect.ts") },
+  ls: { summary: "List networks", aliases: ["list"], load: () => import("./network_ls.ts") },
+  prune: { summary: "Remove unused networks", load: () => import("./network_prune.ts") },
+  rm: { summary: "Remove networks", aliases: ["remove"], load: () => import("./network_rm.ts") },
+};
+
 const system: CommandTable = {
   df: { summary: "Show disk usage", load: () => import("./system_df.ts") },
   events,
@@ -110,6 +124,7 @@ export const COMMANDS: CommandTable = {
   info: { ...info, group: "common" },
   container: { summary: "Manage containers", group: "management", children: container },
   image: { summary: "Manage images", group: "management", children: image },
+  network: { summary: "Manage networks", group: "management", children: network },
   system: { summary: "Manage nyx", group: "management", children: system },
   volume: { summary: "Manage volumes", group: "management", children: volume },
   attach,
@@ -119,7 +134,7 @@ export const COMMANDS: CommandTable = {
   events,
   help: { summary: "Show help on a command", load: () => import("./help.ts") },
   history,
-  inspect: { summary: "Show all about containers, images or volumes", load: () => import("./inspect.ts") },
+  inspect: { summary: "Show all about containers, images, volumes or networks", load: () => import("./inspect.ts") },
   kill,
   load,
   pause,

@@ -27,6 +27,7 @@ export function dockerNames(details: ContainerDetails): Record<string, unknown> 
     Gateway: endpoint.gateway,
     MacAddress: endpoint.mac,
     GlobalIPv6Address: endpoint.ip6 ?? "",
+    Aliases: endpoint.aliases,
   }]));
   const { config, image_config: image = {} } = details;
   const named = (variable: string) => variable.split("=", 1)[0];

@@ -2,6 +2,7 @@
 
 import { ContainerCalls } from "./containers.ts";
 import { ImageCalls } from "./images.ts";
+import { NetworkCalls } from "./networks.ts";
 import { SystemCalls } from "./system.ts";
 import { DEFAULT_SOCKET, Transport } from "./transport.ts";
 import { VolumeCalls } from "./volumes.ts";
@@ -30,6 +31,8 @@ export class NyxClient implements Disposable {
   readonly images: ImageCalls;
   /** Volumes. */
   readonly volumes: VolumeCalls;
+  /** Networks. */
+  readonly networks: NetworkCalls;
   /** The daemon. */
   readonly system: SystemCalls;
   readonly #transport: Transport;
@@ -44,6 +47,7 @@ export class NyxClient implements Disposable {
     this.containers = new ContainerCalls(this.#transport);
     this.images = new ImageCalls(this.#transport);
     this.volumes = new VolumeCalls(this.#transport);
+    this.networks = new NetworkCalls(this.#transport);
     this.system = new SystemCalls(this.#transport);
   }
 

@@ -161,7 +161,7 @@ export async function openapiDocument(routes: readonly Route[], version: string)
     openapi: "3.1.0",
     info: { title: "nyxd Control API", version, description: DESCRIPTION, license: { name: "MIT", identifier: "MIT" } },
     servers: [{ url: "http://nyxd", description: "The unix socket, by default /run/nyxd/nyxd.sock" }],
-    tags: ["system", "containers", "images", "volumes"].map((name) => ({ name })),
+    tags: ["system", "containers", "images", "volumes", "networks"].map((name) => ({ name })),
     paths,
     components: {
       schemas: components.schemas,

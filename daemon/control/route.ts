@@ -50,7 +50,7 @@ export interface Route {
   /** Path with parameters in braces. */
   path: string;
   /** Group in the document. */
-  tag: "system" | "containers" | "images" | "volumes";
+  tag: "system" | "containers" | "images" | "volumes" | "networks";
   /** Names the operation; client generators make a method of it. */
   operationId: string;
   /** One line. */

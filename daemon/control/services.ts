@@ -10,12 +10,16 @@ import type {
   DiskUsage,
   EventRecord,
   ExecRequest,
+  ExplainPath,
   ImageDetails,
   ImageHistoryRow,
   ImagePruneResult,
   ImageRemoveResult,
   ImageSummary,
   LoginRequest,
+  NetworkConnectRequest,
+  NetworkCreateRequest,
+  NetworkInfo,
   PullResult,
   SystemInfo,
   VersionInfo,
@@ -141,6 +145,20 @@ export interface VolumeService {
   prune(options: { all: boolean }): Promise<{ removed: string[]; reclaimed: number }>;
 }
 
+/** Networks. `ref` is a name, id or unique prefix of an id. */
+export interface NetworkService {
+  list(): Promise<NetworkInfo[]>;
+  create(request: NetworkCreateRequest): Promise<NetworkInfo>;
+  inspect(ref: string): Promise<NetworkInfo>;
+  remove(ref: string): Promise<{ id: string; name: string }>;
+  /** Removes those that no container uses and that have all the labels (`key` or `key=value`). */
+  prune(options: { labels: string[] }): Promise<{ removed: string[] }>;
+  connect(ref: string, request: NetworkConnectRequest): Promise<void>;
+  disconnect(ref: string, container: string): Promise<void>;
+  /** What lets packets to `target`, a published port or a container, through or stops them. */
+  explain(target: string): Promise<ExplainPath[]>;
+}
+
 /** The daemon itself. */
 export interface SystemService {
   version(): VersionInfo;
@@ -159,5 +177,6 @@ export interface Services {
   images: ImageService;
   containers: ContainerService;
   volumes: VolumeService;
+  networks: NetworkService;
   system: SystemService;
 }

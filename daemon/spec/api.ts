@@ -155,7 +155,16 @@ export interface ContainerDetails {
   network: {
     mode: string;
     netns?: string;
-    endpoints: { network: string; ip: string; prefix: number; gateway: string; ip6?: string; mac: string }[];
+    endpoints: {
+      network: string;
+      interface: string;
+      ip: string;
+      prefix: number;
+      gateway: string;
+      ip6?: string;
+      mac: string;
+      aliases: string[];
+    }[];
     ports: Required<PortMapping>[];
   };
   /** As they are, volumes of the image included. */
@@ -361,6 +370,133 @@ export interface VolumeInfo {
   anonymous: boolean;
   /** Containers that use it. */
   usedBy: string[];
+}
+
+/** Addresses of one family in a network. */
+export interface NetworkSubnet {
+  /** CIDR. */
+  subnet: string;
+  /** The host's address in it, where nyx's resolver answers. */
+  gateway: string;
+  /** CIDR inside the subnet, from which addresses are given out unasked. */
+  ipRange?: string;
+}
+
+/** A container in a network. */
+export interface NetworkMember {
+  /** Whole id. */
+  id: string;
+  /** Unique name. */
+  name: string;
+  /** State. */
+  status: ContainerStatus;
+  /** While it runs. */
+  ip?: string;
+  /** Prefix length of `ip`. */
+  prefix?: number;
+  /** While it runs, in a network with IPv6. */
+  ip6?: string;
+  /** While it runs. */
+  mac?: string;
+}
+
+/** GET /v1/networks row, and GET /v1/networks/{name}. */
+export interface NetworkInfo {
+  /** Whole id. */
+  id: string;
+  /** Unique name. */
+  name: string;
+  /** Always bridge. */
+  driver: "bridge";
+  /** RFC 3339. */
+  created: string;
+  /** The daemon's own, also called `bridge`; it cannot be removed. */
+  default: boolean;
+  /** Interface on the host. */
+  bridge: string;
+  /** IPv4 first. */
+  subnets: NetworkSubnet[];
+  /** No way in or out. */
+  internal: boolean;
+  /** Whether it has IPv6 addresses. */
+  ipv6: boolean;
+  /** Of its interfaces; missing means the kernel's default. */
+  mtu?: number;
+  /** Free labels. */
+  labels: Record<string, string>;
+  /** Of the driver. */
+  options: Record<string, string>;
+  /** All that are attached, running or not. */
+  containers: NetworkMember[];
+  /** Why the host does not have it at present. */
+  problem?: string;
+}
+
+/** POST /v1/networks/create. */
+export interface NetworkCreateRequest {
+  /** Unique. */
+  name: string;
+  /** Only `bridge`. */
+  driver?: string;
+  /** At most one for each family; without an IPv4 one a free one is chosen. */
+  subnets?: {
+    /** CIDR. */
+    subnet?: string;
+    /** Default the first address. */
+    gateway?: string;
+    /** CIDR inside the subnet, from which addresses are given out unasked. */
+    ipRange?: string;
+  }[];
+  /** No way in or out, nothing is published. */
+  internal?: boolean;
+  /** Also IPv6, with a unique local subnet unless one is given. */
+  ipv6?: boolean;
+  /** Free labels. */
+  labels?: Record<string, string>;
+  /** com.docker.network.driver.mtu, com.docker.network.bridge.name. */
+  options?: Record<string, string>;
+}
+
+/** POST /v1/networks/{name}/connect. */
+export interface NetworkConnectRequest {
+  /** Id or name of the container, running or not. */
+  container: string;
+  /** Fixed IPv4 address. */
+  ip?: string;
+  /** Fixed IPv6 address. */
+  ip6?: string;
+  /** Fixed MAC address. */
+  mac?: string;
+  /** Further names in this network. */
+  aliases?: string[];
+  /** The connection with the highest priority gives the default route. */
+  gatewayPriority?: number;
+}
+
+/** POST /v1/networks/prune. */
+export interface NetworkPruneResult {
+  /** Always true; failures are {@linkcode ErrorBody}. */
+  ok: true;
+  /** Names. */
+  removed: string[];
+}
+
+/** One thing that a packet meets on its way. */
+export interface ExplainStep {
+  /** `ok` lets it through, `stop` does not, `note` is worth knowing. */
+  verdict: "ok" | "stop" | "note";
+  /** A sentence. */
+  text: string;
+}
+
+/** POST /v1/networks/explain: one way of a packet, in the order in which it meets things. */
+export interface ExplainPath {
+  /** From where to where. */
+  subject: string;
+  /** Whether nothing stops it. */
+  open: boolean;
+  /** What it meets. */
+  steps: ExplainStep[];
 }
 
 /** One row of GET /v1/system/df. */

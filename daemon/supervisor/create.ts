@@ -10,7 +10,7 @@ import {
 } from "../spec/container.ts";
 import { invalid, NyxError } from "../spec/errors.ts";
 import type { ImageExecConfig } from "../spec/image.ts";
-import type { ImageHandle } from "./deps.ts";
+import type { ImageHandle, NetworkSource } from "./deps.ts";
 import { checkAnnotations, checkImageVolumes, checkPublished, MIN_IMAGE_INTERVAL_MS } from "./image_limits.ts";
 
 /** Checks a container name. */
@@ -93,6 +93,36 @@ function mergeHealthcheck(own: Healthcheck | undefined, image: Healthcheck | und
     return { ...image, ...own, command: image.command ?? [], shell: image.shell ?? false };
   }
   return own;
+}
+
+/**
+ * Replaces what networks are called by their names, so that every later look-up is by name.
+ *
+ * @returns the configuration, and the names of its networks
+ * @throws NyxError not_found for an unknown network, invalid_argument for networks beside a mode that excludes them
+ */
+export function resolveNetworks(
+  config: ContainerConfig,
+  source: Pick<NetworkSource, "resolve">,
+): { config: ContainerConfig; names: string[] } {
+  const [first] = config.networks ?? [];
+  const mode = config.networkMode ?? first?.network ?? "bridge";
+  if (mode === "none" || mode === "host" || mode.startsWith("container:")) {
+    if (first === undefined) return { config, names: [] };
+    throw new NyxError(
+      "invalid_argument",
+      `Could not combine network mode "${mode}" with network "${first.network}": choose one of them`,
+    );
+  }
+  const isDefault = mode === "bridge" || mode === "default";
+  const main = source.resolve(mode);
+  const networks = (config.networks ?? []).map((a) => ({ ...a, network: source.resolve(a.network) }));
+  const names = [...new Set([main, ...networks.map((a) => a.network)])];
+  const twice = networks.find((a, i) => networks.findIndex((b) => b.network === a.network) !== i);
+  if (twice !== undefined) throw invalid("networks", twice.network, "the container is attached to it twice");
+  const resolved: ContainerConfig = { ...config, ...(networks.length === 0 ? {} : { networks }) };
+  if (config.networkMode !== undefined || first !== undefined) resolved.networkMode = isDefault ? "bridge" : main;
+  return { config: resolved, names };
 }
 
 /** What is known before the record is made. */

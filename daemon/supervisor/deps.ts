@@ -57,6 +57,18 @@ export interface VolumeSource {
   unmountIdle(): Promise<string[]>;
 }
 
+/** The networks' inner surface. */
+export interface NetworkSource {
+  /** Name of the network that a name, id or prefix of an id means. Throws not_found. */
+  resolve(ref: string): string;
+  /** Whether a network has no way out. */
+  isInternal(name: string): boolean;
+  /** Keeps networks from being removed until it is disposed: until a container that names them is known. */
+  use(names: readonly string[]): Disposable;
+  /** Makes what could not be made when the daemon started. Throws failed_precondition when it still cannot. */
+  ready(names: readonly string[]): Promise<void>;
+}
+
 /** The stage workers that a container's life uses. */
 export interface Stages {
   rootfs: WorkerHost<RootfsStage>;
@@ -93,6 +105,7 @@ export interface SupervisorDeps {
   stages: Stages;
   images: ImageSource;
   volumes: VolumeSource;
+  networks: NetworkSource;
   dns: DnsRegistry;
   store: RecordStore;
   events: EventBus;

@@ -41,8 +41,8 @@ export function networkMode(record: ContainerRecord): string {
 }
 
 /** The request that sets up, or reserves for, a container's network. */
-export function networkRequest(record: ContainerRecord, defaultNetwork: string) {
-  const mode = networkMode(record);
+export function networkRequest(record: Pick<ContainerRecord, "id" | "name" | "spec">, defaultNetwork: string) {
+  const mode = record.spec.networkMode ?? "bridge";
   // `bridge` and `default` are what users of Docker call the default network.
   const named = (network: string) => network === "bridge" || network === "default" ? defaultNetwork : network;
   const listed = (record.spec.networks ?? []).map((a) => ({ ...a, network: named(a.network) }));
@@ -57,7 +57,7 @@ export function networkRequest(record: ContainerRecord, defaultNetwork: string) 
     name: record.name,
     mode: mode === "none" ? "none" as const : "bridge" as const,
     attachments,
-    ports: record.spec.publish ?? [],
+    ports: mode === "none" ? [] : record.spec.publish ?? [],
   };
 }
 
@@ -67,12 +67,10 @@ function sysctlsOfNetwork(record: ContainerRecord): Record<string, string> {
 
 async function setupNetwork(deps: SupervisorDeps, record: ContainerRecord): Promise<NetworkResult | undefined> {
   if (!ownsNetwork(networkMode(record))) return undefined;
-  return await untilAvailable(() =>
-    deps.stages.network.call("setup", {
-      ...networkRequest(record, deps.defaults.network),
-      sysctls: sysctlsOfNetwork(record),
-    })
-  );
+  const request = networkRequest(record, deps.defaults.network);
+  await deps.networks.ready(request.attachments.map((a) => a.network));
+  const sysctls = sysctlsOfNetwork(record);
+  return await untilAvailable(() => deps.stages.network.call("setup", { ...request, sysctls }));
 }
 
 async function prepareRootfs(
@@ -111,7 +109,8 @@ async function findDevices(deps: SupervisorDeps, record: ContainerRecord): Promi
   return (await deps.stages.rootfs.call("hostDevices", { devices, all: privileged === true })).devices;
 }
 
-async function readHostResolvConf(path: string): Promise<string> {
+/** Text of the host's resolv.conf; empty when it has none. */
+export async function readHostResolvConf(path: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch {
@@ -120,13 +119,16 @@ async function readHostResolvConf(path: string): Promise<string> {
 }
 
 /** nyx's resolvers for a container that names none itself. */
-async function embeddedResolvers(
+export async function embeddedResolvers(
   deps: SupervisorDeps,
   record: ContainerRecord,
   network: NetworkResult | undefined,
 ): Promise<string[]> {
   if (network === undefined || network.endpoints.length === 0 || record.spec.dns?.length) return [];
-  const { servers, warning } = await deps.dns.nameservers(network.endpoints.map((e) => e.network), network.netnsPath);
+  const names = network.endpoints.map((e) => e.network);
+  const { gatewayNetwork } = network;
+  const ordered = [...names.filter((n) => n === gatewayNetwork), ...names.filter((n) => n !== gatewayNetwork)];
+  const { servers, warning } = await deps.dns.nameservers(ordered, network.netnsPath);
   if (warning !== undefined && !record.warnings.includes(warning)) record.warnings.push(warning);
   return servers;
 }

@@ -2,7 +2,7 @@
 
 import type { Attachment, AttachOptions, ContainerService, LogQuery } from "../control/services.ts";
 import type { ContainerDetails, ContainerSummary, CreateResult, ExecRequest } from "../spec/api.ts";
-import type { ContainerConfig, Resources } from "../spec/container.ts";
+import type { ContainerConfig, NetworkAttachment, Resources } from "../spec/container.ts";
 import { NyxError } from "../spec/errors.ts";
 import { parseRestart } from "../spec/parse/restart.ts";
 import { nowRfc3339 } from "../spec/time.ts";
@@ -13,11 +13,12 @@ import { HealthWatch } from "../health/watch.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
 import { untilAvailable } from "./available.ts";
 import { ownChanges } from "./changes.ts";
+import { connect, disconnect } from "./connect.ts";
 import { Container, type Owner } from "./container.ts";
-import { newRecord } from "./create.ts";
+import { newRecord, resolveNetworks } from "./create.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { runExec } from "./exec.ts";
-import { type Joined, networkMode, networkRequest } from "./launch.ts";
+import { type Joined, networkMode, networkRequest, ownsNetwork } from "./launch.ts";
 import { LIVE } from "./machine.ts";
 import { randomId } from "./names.ts";
 import { ContainerRegistry } from "./registry.ts";
@@ -211,7 +212,29 @@ export class Supervisor implements ContainerService, Owner {
     );
   }
 
+  /** Containers whose configuration names a network, running or not. */
+  usersOfNetwork(name: string): Container[] {
+    return this.all.filter((c) =>
+      ownsNetwork(networkMode(c.record)) &&
+      networkRequest(c.record, this.#deps.defaults.network).attachments.some((a) => a.network === name)
+    );
+  }
+
   // ------------------------------------------------------------------ life
+
+  /** Attaches to a network; `attachment.network` is its name. */
+  async connect(ref: string, attachment: NetworkAttachment): Promise<Container> {
+    const container = this.find(ref);
+    await connect(container, this.#deps, attachment);
+    return container;
+  }
+
+  /** Detaches from a network, by its name. */
+  async disconnect(ref: string, network: string): Promise<Container> {
+    const container = this.find(ref);
+    await disconnect(container, this.#deps, network);
+    return container;
+  }
 
   /**
    * Makes a container.
@@ -232,7 +255,8 @@ export class Supervisor implements ContainerService, Owner {
     const { deps, id } = { deps: this.#deps, id: randomId() };
     const name = this.#registry.reserve(config.name, id);
     try {
-      const resolved = this.#resolveJoins(config);
+      const { config: resolved, names: networks } = resolveNetworks(this.#resolveJoins(config), deps.networks);
+      using _networks = deps.networks.use(networks);
       if (config.init === true && deps.defaults.initPath === undefined) {
         throw new NyxError(
           "failed_precondition",
@@ -249,7 +273,14 @@ export class Supervisor implements ContainerService, Owner {
         architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
       });
       const request = networkRequest(record, deps.defaults.network);
+      if (request.ports.length > 0 && networks.length > 0 && networks.every((n) => deps.networks.isInternal(n))) {
+        record.warnings.push(
+          `No port is published: nothing outside reaches the internal network ${networks.join(", ")}; connect the ` +
+            "container with another network as well",
+        );
+      }
       if (request.ports.length > 0 || request.attachments.some((a) => a.ip !== undefined || a.ip6 !== undefined)) {
+        await deps.networks.ready(networks);
         await untilAvailable(() => deps.stages.network.call("reserve", request));
       }
       const container = this.admit(record);

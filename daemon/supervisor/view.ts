@@ -44,7 +44,8 @@ export function exposedPortsOf(record: ContainerRecord): string[] {
 
 /** Names of the networks a container is in. */
 function networksOf(record: ContainerRecord): string[] {
-  return record.network?.endpoints.map((e) => e.network) ?? [networkMode(record)];
+  if (record.network !== undefined) return record.network.endpoints.map((e) => e.network);
+  return [...new Set([networkMode(record), ...(record.spec.networks ?? []).map((a) => a.network)])];
 }
 
 /** One row of the list. */
@@ -104,13 +105,15 @@ export function detailsOf(record: ContainerRecord, baseDir: string): ContainerDe
       mode: networkMode(record),
       ...(record.netNS === undefined || !live ? {} : { netns: record.netNS }),
       endpoints: live
-        ? (record.network?.endpoints ?? []).map(({ network, ip, prefix, gateway, ip6, mac }) => ({
+        ? (record.network?.endpoints ?? []).map(({ network, interface: name, ip, prefix, gateway, ip6, mac }) => ({
           network,
+          interface: name,
           ip,
           prefix,
           gateway,
           ...(ip6 === undefined ? {} : { ip6 }),
           mac,
+          aliases: (record.spec.networks ?? []).filter((a) => a.network === network).flatMap((a) => a.aliases ?? []),
         }))
         : [],
       ports: live ? record.ports : [],

@@ -276,7 +276,7 @@ Deno.test("nyx inspect: falls through kinds, Docker's names in templates, what i
   assert.deepEqual(missing, {
     code: 1,
     stdout: "[]\n",
-    stderr: 'nyx: No container, image or volume is called "nope"\n',
+    stderr: 'nyx: No container, image, volume or network is called "nope"\n',
   });
   assert.equal((await cli(daemon, ["port", "web", "80"])).stdout, "0.0.0.0:8080\n");
 });

@@ -131,6 +131,28 @@ const volume: api.VolumeInfo = {
   usedBy: [],
 };
 
+const network: api.NetworkInfo = {
+  id: "b".repeat(64),
+  name: "data",
+  driver: "bridge",
+  created: "2026-01-01T00:00:00Z",
+  default: false,
+  bridge: "nyx-bbbbbbbbbbb",
+  subnets: [{ subnet: "10.89.0.0/24", gateway: "10.89.0.1" }],
+  internal: false,
+  ipv6: false,
+  labels: {},
+  options: {},
+  containers: [{
+    id: "c".repeat(64),
+    name: "web",
+    status: "running",
+    ip: "10.89.0.2",
+    prefix: 24,
+    mac: "02:00:00:00:00:01",
+  }],
+};
+
 const pulled: api.PullResult = {
   ok: true,
   ref: "docker.io/library/busybox:latest",
@@ -214,6 +236,16 @@ function defaults(): Services {
       remove: () => Promise.resolve(),
       prune: () => Promise.resolve({ removed: [], reclaimed: 0 }),
     },
+    networks: {
+      list: () => Promise.resolve([network]),
+      create: () => Promise.resolve(network),
+      inspect: () => Promise.resolve(network),
+      remove: () => Promise.resolve({ id: network.id, name: network.name }),
+      prune: () => Promise.resolve({ removed: [] }),
+      connect: () => Promise.resolve(),
+      disconnect: () => Promise.resolve(),
+      explain: () => Promise.resolve([{ subject: "8080/tcp", open: true, steps: [{ verdict: "ok", text: "It is." }] }]),
+    },
     system: {
       version: () => ({
         daemon: "nyxd",
@@ -275,6 +307,7 @@ export function fakeServices(parts: ServiceParts = {}): { services: Services; ca
     images: record("images", { ...base.images, ...parts.images }),
     containers: record("containers", { ...base.containers, ...parts.containers }),
     volumes: record("volumes", { ...base.volumes, ...parts.volumes }),
+    networks: record("networks", { ...base.networks, ...parts.networks }),
     system: record("system", { ...base.system, ...parts.system }),
   };
   return { services, calls };

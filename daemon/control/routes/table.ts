@@ -5,6 +5,7 @@ import { attachRoutes } from "./attach.ts";
 import { containerRoutes } from "./containers.ts";
 import { imageRoutes } from "./images.ts";
 import { logRoutes } from "./logs.ts";
+import { networkRoutes } from "./networks.ts";
 import { systemRoutes } from "./system.ts";
 import { volumeRoutes } from "./volumes.ts";
 
@@ -16,4 +17,5 @@ export const ROUTES: readonly Route[] = [
   ...logRoutes,
   ...imageRoutes,
   ...volumeRoutes,
+  ...networkRoutes,
 ];

@@ -1,7 +1,7 @@
 /** Path parameters by name. */
 
 import type { z } from "zod";
-import { containerRef, execId, volumeName } from "./values.ts";
+import { containerRef, execId, objectName } from "./values.ts";
 
 /** Schema of each parameter that paths have. */
-export const PARAMETERS: Readonly<Record<string, z.ZodString>> = { id: containerRef, name: volumeName, execId };
+export const PARAMETERS: Readonly<Record<string, z.ZodString>> = { id: containerRef, name: objectName, execId };

@@ -112,11 +112,13 @@ export const containerDetails = z.strictObject({
     netns: text.exactOptional(),
     endpoints: z.array(z.strictObject({
       network: text,
+      interface: text,
       ip: text,
       prefix: whole,
       gateway: text,
       ip6: text.exactOptional(),
       mac: text,
+      aliases: texts,
     })),
     ports: z.array(port),
   }),
@@ -325,6 +327,50 @@ export const volumeInfo = z.strictObject({
   anonymous: z.boolean(),
   usedBy: texts,
 }).meta({ id: "Volume" }) satisfies z.ZodType<api.VolumeInfo>;
+
+/** A network. */
+export const networkInfo = z.strictObject({
+  id: fullId,
+  name: text,
+  driver: z.literal("bridge"),
+  created: text,
+  default: z.boolean(),
+  bridge: text,
+  subnets: z.array(
+    z.strictObject({ subnet: text, gateway: text, ipRange: text.exactOptional() }) satisfies z.ZodType<
+      api.NetworkSubnet
+    >,
+  ),
+  internal: z.boolean(),
+  ipv6: z.boolean(),
+  mtu: whole.exactOptional(),
+  labels: textMap,
+  options: textMap,
+  containers: z.array(
+    z.strictObject({
+      id: fullId,
+      name: text,
+      status,
+      ip: text.exactOptional(),
+      prefix: whole.exactOptional(),
+      ip6: text.exactOptional(),
+      mac: text.exactOptional(),
+    }) satisfies z.ZodType<api.NetworkMember>,
+  ),
+  problem: text.exactOptional(),
+}).meta({ id: "Network" }) satisfies z.ZodType<api.NetworkInfo>;
+
+/** POST /v1/networks/prune. */
+export const networkPruneResult = z.strictObject({ ok, removed: texts }) satisfies z.ZodType<api.NetworkPruneResult>;
+
+/** One way of a packet. */
+export const explainPath = z.strictObject({
+  subject: text,
+  open: z.boolean(),
+  steps: z.array(
+    z.strictObject({ verdict: z.enum(["ok", "stop", "note"]), text }) satisfies z.ZodType<api.ExplainStep>,
+  ),
+}).meta({ id: "ExplainPath" }) satisfies z.ZodType<api.ExplainPath>;
 
 /** GET /v1/version. */
 export const versionInfo = z.strictObject({

@@ -43,11 +43,11 @@ export const containerRef = z.string().regex(
   "a container is named by its id, a prefix of it, or its name: letters, digits and _.- only",
 ).meta({ description: "Id, name, short id or unique prefix of an id." });
 
-/** Name of a volume, as it stands in a path. */
-export const volumeName = z.string().regex(
+/** Name of a volume or network, as it stands in a path. */
+export const objectName = z.string().regex(
   OBJECT_NAME,
-  "a volume's name is 1 to 128 of [a-zA-Z0-9_.-], starting with a letter or digit",
-).meta({ description: "Name of a volume." });
+  "a name is 1 to 128 of [a-zA-Z0-9_.-], starting with a letter or digit",
+).meta({ description: "Name of a volume; name, id or unique prefix of the id of a network." });
 
 /** Id of an exec. */
 export const execId = z.string().regex(/^[0-9a-zA-Z_.-]{1,128}$/, "an exec's id is what the exec route answered")

@@ -1,0 +1,147 @@
+/** Connecting containers with networks and disconnecting them, while they run or not. */
+
+import { registrationOf } from "../dns/registration.ts";
+import type { ContainerRecord } from "../persist/record.ts";
+import type { ContainerConfig, NetworkAttachment } from "../spec/container.ts";
+import { NyxError } from "../spec/errors.ts";
+import type { NetworkResult } from "../../workers/protocol.ts";
+import type { Container } from "./container.ts";
+import type { SupervisorDeps } from "./deps.ts";
+import { resolvConf } from "./etc_files.ts";
+import { embeddedResolvers, networkMode, networkRequest, ownsNetwork, readHostResolvConf } from "./launch.ts";
+
+/** The configuration with another set of attachments. */
+function withAttachments(
+  spec: ContainerConfig,
+  attachments: NetworkAttachment[],
+  defaultNetwork: string,
+): ContainerConfig {
+  const { networks: _, ...rest } = spec;
+  const [first] = attachments;
+  if (first === undefined) return { ...rest, networkMode: "none" };
+  const mode = spec.networkMode ?? "bridge";
+  const main = mode === "bridge" || mode === "default" ? defaultNetwork : mode;
+  const kept = attachments.some((a) => a.network === main);
+  return { ...rest, networkMode: kept ? mode : first.network, networks: attachments };
+}
+
+function refuseForeign(container: Container, action: string): void {
+  const mode = networkMode(container.record);
+  if (ownsNetwork(mode)) return;
+  throw new NyxError(
+    "failed_precondition",
+    `Could not ${action} container "${container.name}": it has no network of its own (--network ${mode})`,
+  );
+}
+
+/** Attaches a container to one more network. */
+export function connect(container: Container, deps: SupervisorDeps, added: NetworkAttachment): Promise<void> {
+  return container.mailbox.run(async () => {
+    const action = `connect network "${added.network}" with`;
+    refuseForeign(container, action);
+    const { attachments } = networkRequest(container.record, deps.defaults.network);
+    if (attachments.some((a) => a.network === added.network)) {
+      throw new NyxError(
+        "already_exists",
+        `Could not ${action} container "${container.name}": it is connected with it already`,
+      );
+    }
+    await apply(container, deps, [...attachments, added]);
+  });
+}
+
+/** Detaches a container from a network. Without any it keeps loopback alone. */
+export function disconnect(container: Container, deps: SupervisorDeps, network: string): Promise<void> {
+  return container.mailbox.run(async () => {
+    const action = `disconnect network "${network}" from`;
+    refuseForeign(container, action);
+    const { attachments } = networkRequest(container.record, deps.defaults.network);
+    const rest = attachments.filter((a) => a.network !== network);
+    if (rest.length === attachments.length) {
+      const names = attachments.map((a) => a.network).join(", ") || "none";
+      throw new NyxError(
+        "failed_precondition",
+        `Could not ${action} container "${container.name}": it is not connected with it; its networks: ${names}`,
+      );
+    }
+    await apply(container, deps, rest);
+  });
+}
+
+async function apply(container: Container, deps: SupervisorDeps, attachments: NetworkAttachment[]): Promise<void> {
+  const { record } = container;
+  if (container.status === "removing") {
+    throw new NyxError("failed_precondition", `Could not change container "${container.name}": it is being removed`);
+  }
+  const spec = withAttachments(record.spec, attachments, deps.defaults.network);
+  const { id, name, attachments: wanted, ports } = networkRequest({ ...record, spec }, deps.defaults.network);
+  const request = { id, name, attachments: wanted, ports };
+  if (container.live) {
+    const before = record.network;
+    const network = await deps.stages.network.call("change", request);
+    record.spec = spec;
+    entered(record, network);
+    deps.dns.register(registrationOf(record, deps.defaults.network));
+    await rewriteEtc(deps, record, before, network).catch((error) =>
+      deps.log.warn("A container's resolv.conf and hosts could not be brought up to date", { id, error })
+    );
+  } else {
+    await deps.stages.network.call("reserve", request);
+    record.spec = spec;
+    delete record.network;
+    delete record.ip;
+  }
+  await container.save();
+}
+
+/** Notes in the record what the network worker set up. */
+export function entered(record: ContainerRecord, network: NetworkResult): void {
+  record.network = network;
+  record.ports = network.ports;
+  const [first] = network.endpoints;
+  if (first === undefined) delete record.ip;
+  else record.ip = first.ip;
+}
+
+function addresses(network: NetworkResult | undefined): string[] {
+  return network?.endpoints.flatMap((e) => e.ip6 === undefined ? [e.ip] : [e.ip, e.ip6]) ?? [];
+}
+
+/**
+ * Lines of a hosts file after a change of addresses: those of addresses that went are gone, those that came stand at the end with the
+ * container's names. What the container wrote itself stays.
+ */
+export function changedHosts(text: string, before: string[], after: string[], names: string[]): string {
+  const gone = new Set(before.filter((ip) => !after.includes(ip)));
+  const kept = text.split("\n").filter((l) => l !== "" && !gone.has(l.split(/\s/)[0] ?? ""));
+  const come = after.filter((ip) => !before.includes(ip)).map((ip) => `${ip}\t${names.join(" ")}`);
+  return `${[...kept, ...come].join("\n")}\n`;
+}
+
+/** Writes into the file as it is: it is mounted into the container, where a file put in its place would not be seen. */
+async function overwrite(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(path, text, { create: false });
+}
+
+/** Brings a running container's files up to date. A resolv.conf that does not name nyx's resolvers is the container's own affair. */
+async function rewriteEtc(
+  deps: SupervisorDeps,
+  record: ContainerRecord,
+  before: NetworkResult | undefined,
+  after: NetworkResult,
+): Promise<void> {
+  const { hostname, bundleDir, spec } = record;
+  const aliases = (spec.networks ?? []).flatMap((a) => a.aliases ?? []);
+  const full = spec.domainname === undefined ? [] : [`${hostname}.${spec.domainname}`];
+  const hosts = `${bundleDir}/hosts`;
+  const text = await Deno.readTextFile(hosts);
+  await overwrite(hosts, changedHosts(text, addresses(before), addresses(after), [...full, hostname, ...aliases]));
+  if (spec.dns !== undefined && spec.dns.length > 0) return;
+  const path = `${bundleDir}/resolv.conf`;
+  const servers = [...(await Deno.readTextFile(path)).matchAll(/^nameserver\s+(\S+)/gm)].map((m) => m[1] ?? "");
+  const ours = new Set(before?.endpoints.map((e) => e.gateway));
+  if (ours.size > 0 && !servers.every((s) => ours.has(s))) return;
+  const host = await readHostResolvConf(deps.defaults.resolvConfPath);
+  const embedded = await embeddedResolvers(deps, record, after);
+  await overwrite(path, resolvConf(spec, host, { ownNetwork: true, embedded }));
+}
