@@ -6,11 +6,12 @@
  * Rows: run exec ps many pull memory version. Ratios count; absolute times are the machine's.
  */
 
+import { install } from "../../cli/install.ts";
 import { busyboxImage, pushLayout } from "../support/oci.ts";
 import { startRegistry } from "../support/registry.ts";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
 import { alternate, judge, print, timed } from "./measure.ts";
-import { installed, type Peer, pssMiB, sh, startDocker, startPodman } from "./peers.ts";
+import { cpuMs, installed, ownCpuMs, type Peer, pssMiB, sh, startDocker, startPodman } from "./peers.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const rounds = Number(Deno.args[0] ?? "15");
@@ -23,26 +24,35 @@ interface Bench {
   peers: Partial<Record<"docker" | "podman", Peer>>;
   crun: (args: string[]) => Promise<string>;
   bundle: string;
-  /** The installed command line: bundled, as `deno task install` makes it. */
+  /** The installed command line, as `deno task install` makes it. */
   nyx: (...args: string[]) => Promise<string>;
 }
 
-async function crunCommand(dir: string): Promise<Bench["crun"]> {
-  const hybrid = await sh("sh", ["-c", "test -d /sys/fs/cgroup/unified && test -d /sys/fs/cgroup/memory"]).then(
-    () => true,
-    () => false,
-  );
-  if (!hybrid) return (args) => sh("crun", ["--root", `${dir}/crun`, ...args]);
-  // crun refuses hybrid hosts: a holder keeps a mount namespace without the unified hierarchy, entered by nsenter for each run.
-  const holder = new Deno.Command("unshare", {
-    args: ["-m", "--propagation", "slave", "sh", "-c", "umount -l /sys/fs/cgroup/unified; exec sleep 100000"],
+/** Set in the process that runs in namespaces of its own. */
+const INSIDE = "NYX_BENCH_INSIDE";
+/** crun, and podman with it, refuse hosts with cgroup v1 controllers and a unified hierarchy beside them: here there is none. */
+const PREPARE = `
+ip link set lo up
+if test -d /sys/fs/cgroup/memory; then umount -l /sys/fs/cgroup/unified 2>/dev/null; fi
+"$@"
+exit $?`;
+
+/**
+ * Runs this program again in mount, network and pid namespaces of its own: the links, rules and mounts that peers leave go
+ * with them, and nothing that goes wrong in one can reach the host's processes. The shell stays as the first process and
+ * reaps what peers leave behind.
+ */
+async function isolate(): Promise<never> {
+  const self = [Deno.execPath(), "run", "-A", "--no-check", import.meta.filename ?? "", ...Deno.args];
+  const { code } = await new Deno.Command("unshare", {
+    args: [
+      ..."--mount --net --pid --fork --mount-proc --kill-child --propagation private".split(" "),
+      ...["sh", "-c", PREPARE, "sh", ...self],
+    ],
+    env: { [INSIDE]: "1" },
     stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  globalThis.addEventListener("unload", () => holder.kill("SIGKILL"));
-  await new Promise((r) => setTimeout(r, 200));
-  return (args) => sh("nsenter", [`--mount=/proc/${holder.pid}/ns/mnt`, "crun", "--root", `${dir}/crun`, ...args]);
+  }).spawn().status;
+  Deno.exit(code);
 }
 
 async function bareBundle(dir: string): Promise<string> {
@@ -51,15 +61,14 @@ async function bareBundle(dir: string): Promise<string> {
   const config = JSON.parse(await Deno.readTextFile(path));
   config.process.terminal = false;
   config.process.args = ["true"];
+  config.linux.cgroupsPath = `/nyx-bench-${Deno.pid}/bare`;
   await Deno.writeTextFile(path, JSON.stringify(config));
   return `${dir}/bundle`;
 }
 
-async function bundledCli(dir: string, socket: string): Promise<Bench["nyx"]> {
-  const out = `${dir}/nyx.js`;
-  await sh(Deno.execPath(), ["bundle", "--quiet", "--platform", "deno", "-o", out, `${ROOT}cli/main.ts`]);
-  return (...args) =>
-    sh(Deno.execPath(), ["run", "--quiet", "--no-check", "--no-config", "-A", out, "--socket", socket, ...args]);
+async function installedCli(dir: string, socket: string): Promise<Bench["nyx"]> {
+  const [nyx = ""] = await install({ root: ROOT.replace(/\/$/, ""), binDir: `${dir}/bin` });
+  return (...args) => sh(nyx, ["--socket", socket, ...args]);
 }
 
 async function attachedRun({ nyxd, image }: Bench): Promise<void> {
@@ -171,33 +180,43 @@ async function rowVersion(b: Bench, dir: string): Promise<void> {
 }
 
 async function rowPull(b: Bench, ref: string, row: string, atMost: number): Promise<void> {
+  const cpu: Record<string, number[]> = {};
+  const measured = async (name: string, daemon: number[], job: () => Promise<unknown>) => {
+    const before = await cpuMs([Deno.pid, ...daemon]) - await ownCpuMs();
+    const ms = await timed(job);
+    (cpu[name] ??= []).push(await cpuMs([Deno.pid, ...daemon]) - await ownCpuMs() - before);
+    return ms;
+  };
   const subjects = {
     nyx: async () => {
-      const ms = await timed(() => b.nyxd.client.images.pull({ ref }));
+      const ms = await measured("nyx", [b.nyxd.pid], () => b.nyxd.client.images.pull({ ref }));
       await b.nyxd.client.images.remove(ref, { force: true });
       return ms;
     },
     ...Object.fromEntries(
       Object.values(b.peers).map((p) => [p.name, async () => {
-        const ms = await timed(() => p.run("pull", "-q", ...(p.name === "podman" ? ["--tls-verify=false"] : []), ref));
+        const insecure = p.name === "podman" ? ["--tls-verify=false"] : [];
+        const ms = await measured(p.name, await p.daemonPids(), () => p.run("pull", "-q", ...insecure, ref));
         await p.run("rmi", "-f", ref);
         return ms;
       }]),
     ),
   };
-  print(judge(row, await alternate(subjects, 3), { of: "nyx", against: ["docker", "podman"], atMost }));
+  const against = ["docker", "podman"];
+  print(judge(`${row}, ms`, await alternate(subjects, 3), { of: "nyx", against, atMost }));
+  print(judge(`${row}, CPU ms`, cpu, { of: "nyx", against, atMost: 0.5 }));
 }
 
 async function pulls(b: Bench, dir: string, port: number): Promise<void> {
   const small = Array.from({ length: 60 }, (_, i) => [{ path: `f${i}`, data: `layer ${i}\n` }]);
   busyboxImage({ layers: small, dir: `${dir}/sixty` });
   await pushLayout(`${dir}/sixty`, "latest", `127.0.0.1:${port}/sixty:latest`);
-  await rowPull(b, `127.0.0.1:${port}/sixty:latest`, "pull of 60 small layers, ms", 0.35);
+  await rowPull(b, `127.0.0.1:${port}/sixty:latest`, "pull of 60 small layers", 0.35);
   const { debianRoot } = await import("../support/debian_root.ts");
   const root = await debianRoot();
   busyboxImage({ layers: [await Deno.readFile(root.tar)], dir: `${dir}/debian` });
   await pushLayout(`${dir}/debian`, "latest", `127.0.0.1:${port}/debian:latest`);
-  await rowPull(b, `127.0.0.1:${port}/debian:latest`, "pull + unpack of a Debian root in one layer on tmpfs, ms", 0.35);
+  await rowPull(b, `127.0.0.1:${port}/debian:latest`, "pull + unpack of a Debian root in one layer on tmpfs", 0.35);
 }
 
 async function main(): Promise<void> {
@@ -227,9 +246,9 @@ async function main(): Promise<void> {
       nyxd,
       image,
       peers,
-      crun: await crunCommand(dir),
+      crun: (args) => sh("crun", ["--root", `${dir}/crun`, "--cgroup-manager=cgroupfs", ...args]),
       bundle: await bareBundle(dir),
-      nyx: await bundledCli(dir, nyxd.socket),
+      nyx: await installedCli(dir, nyxd.socket),
     };
     console.log("| row | medians | ratio | budget | |\n| --- | --- | --- | --- | --- |");
     if (wants("version")) await rowVersion(bench, dir);
@@ -252,5 +271,6 @@ async function main(): Promise<void> {
   }
 }
 
+if (Deno.env.get(INSIDE) === undefined) await isolate();
 if (!await installed("crun")) throw new Error("crun is missing: run `deno task setup`");
 await main();

@@ -156,16 +156,17 @@ export class LeaseStore {
     const file: LeaseFile = { version: 1, containers: Object.fromEntries(this.#byId) };
     const path = `${this.#dir}/leases.json`;
     try {
-      const out = await Deno.open(`${path}.tmp`, { write: true, create: true, truncate: true, mode: 0o600 });
+      // Up to the first sync nothing is awaited: the disk works while the caller sets links up.
+      const out = Deno.openSync(`${path}.tmp`, { write: true, create: true, truncate: true, mode: 0o600 });
       try {
         const bytes = new TextEncoder().encode(`${JSON.stringify(file)}\n`);
-        for (let at = 0; at < bytes.length;) at += await out.write(bytes.subarray(at));
+        for (let at = 0; at < bytes.length;) at += out.writeSync(bytes.subarray(at));
         await out.sync();
       } finally {
         out.close();
       }
-      await Deno.rename(`${path}.tmp`, path);
-      const dir = await Deno.open(this.#dir);
+      Deno.renameSync(`${path}.tmp`, path);
+      const dir = Deno.openSync(this.#dir);
       try {
         await dir.sync();
       } finally {

@@ -10,6 +10,12 @@ import { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { SocketKernel } from "../../ffi/socket.ts";
 
 const LOOPBACK_INDEX = 1;
+/**
+ * When the pool is filled up after a namespace was taken, milliseconds. Making one occupies the worker for 2 to 3, and a CPU that the
+ * container being started needs: so not before that has had time to start, and with a pause for other work after each.
+ */
+const REFILL_MS = 25;
+const NEXT_MS = 5;
 
 /**
  * Defaults in a container's namespace: any port may be bound and ping needs no privilege, as Docker has it; IPv6 stays off
@@ -104,7 +110,7 @@ export class NetnsPool implements Disposable {
     this.#size = size;
     this.#buffer = buffer;
     this.#onError = onError;
-    this.#refillSoon();
+    this.#refillSoon(NEXT_MS);
   }
 
   /** Namespaces ready now. */
@@ -115,7 +121,7 @@ export class NetnsPool implements Disposable {
   /** A namespace that the caller owns; made on the spot when none is ready. */
   take(): Netns {
     const netns = this.#ready.shift() ?? makeNetns(this.#kernel, this.#buffer);
-    this.#refillSoon();
+    this.#refillSoon(REFILL_MS);
     return netns;
   }
 
@@ -126,16 +132,16 @@ export class NetnsPool implements Disposable {
     for (const netns of this.#ready.splice(0)) netns[Symbol.dispose]();
   }
 
-  #refillSoon(): void {
+  #refillSoon(delayMs: number): void {
     if (this.#closed || this.#timer !== undefined || this.#ready.length >= this.#size) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       try {
         this.#ready.push(makeNetns(this.#kernel, this.#buffer));
-        this.#refillSoon();
+        this.#refillSoon(NEXT_MS);
       } catch (e) {
         this.#onError(e);
       }
-    }, 1);
+    }, delayMs);
   }
 }

@@ -12,8 +12,11 @@ import { spawnSession } from "./spawn.ts";
 const PREFIX = ".warm-";
 /** Waiting monitors: 150 KiB each. */
 const POOL_SIZE = 2;
-/** Launches come first; the pool is filled up when there is a moment. */
-const REFILL_MS = 5;
+/**
+ * When the pool is filled up after a launch, milliseconds. A fork holds this thread, and with it the news of every exit, until the child
+ * runs its own program, which on a busy machine is a time slice: so not while a container that was just started may be ending.
+ */
+const REFILL_MS = 25;
 
 /** A waiting monitor. */
 export interface WarmMonitor {
