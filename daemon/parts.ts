@@ -163,7 +163,10 @@ export async function assemble(
     log: log.with({ part: "networks" }),
     users: () => supervisor,
   });
-  await networks.load(config.network);
+  await networks.load(config.network).catch(async (e) => {
+    await undo(baseDir, stages, records);
+    throw e;
+  });
   const deps: SupervisorDeps = {
     baseDir,
     stages,

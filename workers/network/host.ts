@@ -125,7 +125,10 @@ export function ensureBridge(ns: NamespaceKernel, rt: RtNetlink, network: Networ
   try {
     rt.run(setLink(made.index, { alias: owner }));
     made.alias = owner;
-    return shapeBridge(ns, rt, network, made, owner);
+    const bridge = shapeBridge(ns, rt, network, made, owner);
+    // Somebody else, such as another nyxd, may have taken the subnet between the look and the address.
+    refuseOverlap(rt, network);
+    return bridge;
   } catch (e) {
     removeLink(rt, made.index);
     throw e;

@@ -3,14 +3,16 @@
 import { z } from "zod";
 import { type Route, route } from "../route.ts";
 import {
-  emptyBody,
   explainBody,
+  explainPath,
   networkBody,
   networkConnectBody,
   networkDisconnectBody,
+  networkInfo,
   networkPruneBody,
-} from "../schema/requests.ts";
-import { explainPath, networkInfo, networkPruneResult } from "../schema/responses.ts";
+  networkPruneResult,
+} from "../schema/networks.ts";
+import { emptyBody } from "../schema/requests.ts";
 
 const changed = z.strictObject({ ok: z.literal(true), name: z.string() });
 

@@ -5,18 +5,7 @@ import { parsePlatform, parseUser, parseWorkdir } from "../../spec/parse/modes.t
 import { parseName } from "../../spec/parse/modes.ts";
 import { formatRestart, parseRestart } from "../../spec/parse/restart.ts";
 import { argumentList, containerShape, oneName, resources, toConfig, variables } from "./container.ts";
-import { parseHostname, parseIp, parseMac } from "../../spec/parse/network.ts";
-import {
-  containerRef,
-  graceSeconds,
-  imageRef,
-  integer,
-  line,
-  parsed,
-  signalName,
-  terminalCells,
-  textMap,
-} from "./values.ts";
+import { graceSeconds, imageRef, integer, line, parsed, signalName, terminalCells, textMap } from "./values.ts";
 
 /** Longest password or token taken, characters. */
 const secret = z.string().max(64 * 1024);
@@ -168,42 +157,6 @@ export const volumeRemoveBody = z.strictObject({ force: z.boolean().default(fals
 
 /** Body of POST /v1/volumes/prune. */
 export const volumePruneBody = z.strictObject({ all: z.boolean().default(false) });
-
-/** Body of POST /v1/networks/create; what names, blocks and options mean is checked where the network is made. */
-export const networkBody = z.strictObject({
-  name: parsed((text) => parseName(text, "network name")),
-  driver: line(64).exactOptional(),
-  subnets: z.array(z.strictObject({
-    subnet: line(64).exactOptional(),
-    gateway: line(64).exactOptional(),
-    ipRange: line(64).exactOptional(),
-  })).max(8).exactOptional(),
-  internal: z.boolean().exactOptional(),
-  ipv6: z.boolean().exactOptional(),
-  labels: textMap.exactOptional(),
-  options: textMap.exactOptional(),
-});
-
-/** Body of POST /v1/networks/prune. */
-export const networkPruneBody = z.strictObject({ labels: z.array(line().min(1)).max(256).default([]) });
-
-/** Body of the connect route. */
-export const networkConnectBody = z.strictObject({
-  container: containerRef,
-  ip: parsed((text) => parseIp(text, "ip", 4)).exactOptional(),
-  ip6: parsed((text) => parseIp(text, "ip6", 6)).exactOptional(),
-  mac: parsed((text) => parseMac(text)).exactOptional(),
-  aliases: z.array(parsed((text) => parseHostname(text))).max(256).exactOptional(),
-  gatewayPriority: integer(-1_000_000, 1_000_000).exactOptional(),
-});
-
-/** Body of the disconnect route. */
-export const networkDisconnectBody = z.strictObject({ container: containerRef });
-
-/** Body of POST /v1/networks/explain. */
-export const explainBody = z.strictObject({
-  target: line(256).min(1, "name a port such as 8080/tcp, or a container"),
-});
 
 /** Body of POST /v1/system/shutdown. */
 export const shutdownBody = z.strictObject({ timeoutS: integer(0, 86_400).exactOptional() });

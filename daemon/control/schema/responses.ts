@@ -39,7 +39,8 @@ export const errorBody = z.strictObject({ error: errorData }).meta({ id: "ErrorB
 /** `{ok, id}`. */
 export const idResult = z.strictObject({ ok, id: fullId }) satisfies z.ZodType<api.IdResult>;
 
-const status = z.enum([
+/** State of a container. */
+export const status = z.enum([
   "created",
   "starting",
   "running",
@@ -327,50 +328,6 @@ export const volumeInfo = z.strictObject({
   anonymous: z.boolean(),
   usedBy: texts,
 }).meta({ id: "Volume" }) satisfies z.ZodType<api.VolumeInfo>;
-
-/** A network. */
-export const networkInfo = z.strictObject({
-  id: fullId,
-  name: text,
-  driver: z.literal("bridge"),
-  created: text,
-  default: z.boolean(),
-  bridge: text,
-  subnets: z.array(
-    z.strictObject({ subnet: text, gateway: text, ipRange: text.exactOptional() }) satisfies z.ZodType<
-      api.NetworkSubnet
-    >,
-  ),
-  internal: z.boolean(),
-  ipv6: z.boolean(),
-  mtu: whole.exactOptional(),
-  labels: textMap,
-  options: textMap,
-  containers: z.array(
-    z.strictObject({
-      id: fullId,
-      name: text,
-      status,
-      ip: text.exactOptional(),
-      prefix: whole.exactOptional(),
-      ip6: text.exactOptional(),
-      mac: text.exactOptional(),
-    }) satisfies z.ZodType<api.NetworkMember>,
-  ),
-  problem: text.exactOptional(),
-}).meta({ id: "Network" }) satisfies z.ZodType<api.NetworkInfo>;
-
-/** POST /v1/networks/prune. */
-export const networkPruneResult = z.strictObject({ ok, removed: texts }) satisfies z.ZodType<api.NetworkPruneResult>;
-
-/** One way of a packet. */
-export const explainPath = z.strictObject({
-  subject: text,
-  open: z.boolean(),
-  steps: z.array(
-    z.strictObject({ verdict: z.enum(["ok", "stop", "note"]), text }) satisfies z.ZodType<api.ExplainStep>,
-  ),
-}).meta({ id: "ExplainPath" }) satisfies z.ZodType<api.ExplainPath>;
 
 /** GET /v1/version. */
 export const versionInfo = z.strictObject({

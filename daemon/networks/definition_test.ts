@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { definitionOf, newNetwork, withBlock } from "./definition.ts";
+import { familyOf, firstHost, overlap, poolBlocks, randomUla } from "./cidr.ts";
+
+const IDENTITY = { id: "ab".repeat(32), created: "2026-01-01T00:00:00Z" };
+
+Deno.test("newNetwork: defaults, one subnet for each family, options by Docker's names", () => {
+  const plain = withBlock(newNetwork({ name: "a" }, IDENTITY), "10.89.3.0/24");
+  assert.deepEqual(definitionOf(plain), {
+    name: "a",
+    driver: "bridge",
+    bridge: "nyx-abababababa",
+    subnet: "10.89.3.0/24",
+    gateway: "10.89.3.1",
+    internal: false,
+  });
+  const full = newNetwork({
+    name: "b",
+    driver: "bridge",
+    internal: true,
+    subnets: [{ subnet: "fd00:7::/64", gateway: "fd00:7::9" }, { subnet: "10.1.0.0/16", ipRange: "10.1.5.0/24" }],
+    options: { "com.docker.network.driver.mtu": "1400", "com.docker.network.bridge.name": "br7" },
+  }, IDENTITY);
+  assert.deepEqual(definitionOf(full), {
+    name: "b",
+    driver: "bridge",
+    bridge: "br7",
+    subnet: "10.1.0.0/16",
+    gateway: "10.1.0.1",
+    ipRange: "10.1.5.0/24",
+    subnet6: "fd00:7::/64",
+    gateway6: "fd00:7::9",
+    internal: true,
+    mtu: 1400,
+  });
+});
+
+Deno.test("newNetwork: what cannot be honoured is refused with the reason", () => {
+  const cases: [Parameters<typeof newNetwork>[0], RegExp][] = [
+    [{ name: "bridge" }, /has a meaning of its own/],
+    [{ name: "../x" }, /beginning with a letter/],
+    [{ name: "ab".repeat(32) }, /reads as an id/],
+    [{ name: "a", driver: "overlay" }, /runs on one/],
+    [{ name: "a", driver: "weave" }, /bridge driver alone/],
+    [{ name: "a", options: { parent: "eth0" } }, /the bridge driver knows/],
+    [{ name: "a", options: { mtu: "12" } }, /number of bytes/],
+    [{ name: "a", options: { "com.docker.network.bridge.enable_icc": "false" } }, /always does this/],
+    [{ name: "a", subnets: [{ gateway: "10.0.0.1" }] }, /give --subnet with it/],
+    [{ name: "a", subnets: [{ subnet: "10.0.0.0/16" }, { subnet: "10.1.0.0/16" }] }, /has 10\.0\.0\.0\/16 already/],
+    [{ name: "a", subnets: [{ subnet: "10.0.0.0/99" }] }, /write a block/],
+    [{ name: "a", ipv6: false, subnets: [{ subnet: "fd00::/64" }] }, /is IPv6/],
+  ];
+  for (const [request, message] of cases) assert.throws(() => newNetwork(request, IDENTITY), message);
+});
+
+Deno.test("blocks: the first host, overlaps, and a pool that never repeats itself", () => {
+  assert.equal(firstHost("10.89.0.0/24"), "10.89.0.1");
+  assert.equal(firstHost("fd12:3456::/64"), "fd12:3456::1");
+  assert.equal(firstHost("10.89.0.0"), undefined);
+  assert.ok(overlap("10.88.0.0/16", "10.88.7.0/24") && overlap("10.88.7.0/24", "10.88.0.0/16"));
+  assert.ok(!overlap("10.88.0.0/16", "10.89.0.0/24") && !overlap("10.88.0.0/16", "fd00::/8"));
+  const pool = [...poolBlocks()];
+  assert.equal(new Set(pool).size, pool.length);
+  assert.ok(pool.every((block) => familyOf(block) === 4 && !overlap(block, "10.88.0.0/16")));
+  for (let i = 0; i < 50; i++) assert.match(randomUla(), /^fd[0-9a-f]{2}:[0-9a-f:]+::\/64$/);
+});
