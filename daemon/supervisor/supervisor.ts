@@ -177,7 +177,7 @@ export class Supervisor implements ContainerService, Owner {
   /** Rows of the list. */
   list(options: { all: boolean; filters: Record<string, string[]> }): Promise<ContainerSummary[]> {
     const showAll = options.all || "status" in options.filters || "exited" in options.filters;
-    const filters = this.#withTimes(options.filters);
+    const filters = this.#withTimes(this.#withNetworkNames(options.filters));
     const shown = this.all.filter((c) => showAll || LIVE.has(c.status)).map((c) => c.record);
     const rows = shown.map((record) => ({ row: summaryOf(record), exposed: exposedPortsOf(record) }))
       .filter(({ row, exposed }) => passes(row, filters, exposed)).map(({ row }) => row);
@@ -192,6 +192,20 @@ export class Supervisor implements ContainerService, Owner {
       if (names !== undefined) replaced[key] = names.map((name) => this.find(name).record.created);
     }
     return replaced;
+  }
+
+  /** Filters in which a network may also be meant by `bridge` or its id. */
+  #withNetworkNames(filters: Record<string, string[]>): Record<string, string[]> {
+    const { network } = filters;
+    if (network === undefined) return filters;
+    const names = network.flatMap((ref) => {
+      try {
+        return [ref, this.#deps.networks.resolve(ref)];
+      } catch {
+        return [ref];
+      }
+    });
+    return { ...filters, network: names };
   }
 
   /** Details of one container. */
