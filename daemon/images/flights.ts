@@ -175,3 +175,27 @@ export class Semaphore {
     return promise;
   }
 }
+
+/** Slots for each of several keys: who fills one key's keeps nobody from another's. */
+export class KeyedSemaphore {
+  readonly #slots: number;
+  readonly #keys = new Map<string, { semaphore: Semaphore; users: number }>();
+
+  /** @param slots how many may run at once under one key */
+  constructor(slots: number) {
+    this.#slots = slots;
+  }
+
+  /** Runs `work` in a slot of the key; a signal that aborts while waiting takes the caller out of the queue. */
+  async run<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const entry = this.#keys.get(key) ?? { semaphore: new Semaphore(this.#slots), users: 0 };
+    this.#keys.set(key, entry);
+    entry.users++;
+    try {
+      return await entry.semaphore.run(signal, work);
+    } finally {
+      entry.users--;
+      if (entry.users === 0) this.#keys.delete(key);
+    }
+  }
+}

@@ -8,10 +8,11 @@
 import { NyxError, toNyxError } from "../spec/errors.ts";
 import { DigestVerifier } from "../spec/digest_verifier.ts";
 import type { Descriptor } from "../spec/image.ts";
+import { tryParseReference } from "../spec/reference.ts";
 import type { RegistryAccess } from "../../workers/protocol.ts";
 import type { ImageLayer } from "./documents.ts";
 import { removeQuietly } from "./entries.ts";
-import { type FlightContext, Semaphore, SharedWork, type Waiter } from "./flights.ts";
+import { type FlightContext, KeyedSemaphore, SharedWork, type Waiter } from "./flights.ts";
 import type { StoreState } from "./state.ts";
 import { started, withWorker } from "./workers.ts";
 
@@ -30,6 +31,8 @@ export interface FetchedLayer {
 }
 
 const ATTEMPTS = 3;
+/** Leases that downloads leave to what is on disk already: they last as long as a registry likes. */
+const KEPT_FREE = 1;
 /**
  * How long a download may go on after its extraction failed, milliseconds. Most such failures come with the last bytes, when
  * the blob is about to be committed: cancelling then would leave a blob that nobody knows of.
@@ -52,12 +55,13 @@ function isWorkerDeath(e: unknown): boolean {
 export class LayerFetcher {
   readonly #state: StoreState;
   readonly #flights = new SharedWork<FetchedLayer, LayerProgress>();
-  readonly #downloads: Semaphore;
+  /** By registry: one that sends slowly, or means harm, does not hold up the pulls of others. */
+  readonly #downloads: KeyedSemaphore;
 
   /** @param state shared state of the store */
   constructor(state: StoreState) {
     this.#state = state;
-    this.#downloads = new Semaphore(state.limits.downloads);
+    this.#downloads = new KeyedSemaphore(state.limits.downloads);
   }
 
   /**
@@ -119,6 +123,7 @@ export class LayerFetcher {
       throw new NyxError("not_found", `Could not restore layer ${diffId}: its blob ${blob.digest} is gone; pull again`);
     }
     const piped = await this.#downloads.run(
+      tryParseReference(access.ref)?.domain ?? "",
       context.signal,
       () => unpacked ? this.#download(blob, access, context) : this.#pipe(layer, access, context),
     );
@@ -187,7 +192,7 @@ export class LayerFetcher {
     access: RegistryAccess,
     context: FlightContext<LayerProgress>,
   ): Promise<"stored" | "unpacked"> {
-    using lease = this.#state.workers.extract.tryAcquire();
+    using lease = this.#state.workers.extract.tryAcquire(KEPT_FREE);
     if (lease === undefined) return await this.#download(layer.blob, access, context);
     await started(lease.host);
     const { port1, port2 } = new MessageChannel();

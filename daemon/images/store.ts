@@ -17,6 +17,7 @@ import { formatReference, parseReference, type Reference, tryParseReference } fr
 import type { ExtractStage, PullStage, RootfsStage } from "../../workers/protocol.ts";
 import { collectAtStart, type Collected } from "./collect.ts";
 import { assignRef, loadEntry } from "./commit.ts";
+import { commitContainer, type CommitInput, type Committed } from "./commit_container.ts";
 import { ensureDirectory } from "./entries.ts";
 import { LayerFetcher } from "./layer_fetch.ts";
 import { loadArchive, type Loaded } from "./load.ts";
@@ -103,10 +104,10 @@ export class ImageStore implements ImageService {
       options.baseDir,
       {
         pull: new WorkerPool(options.pull, { size: 1, perWorker: Infinity, ...idle }),
-        // Enough lanes for every download to be unpacked as it arrives.
+        // Enough lanes for every download of a registry to be unpacked as it arrives, and for what is on disk beside them.
         extract: new WorkerPool(options.extract, {
           size,
-          perWorker: Math.max(2, Math.ceil(limits.downloads / size)),
+          perWorker: Math.ceil(limits.downloads / size) + 1,
           ...idle,
         }),
         rootfs: options.rootfs,
@@ -201,6 +202,20 @@ export class ImageStore implements ImageService {
     const reference = storedReference(this.#parse(text));
     const { record } = await this.#pull(reference, options);
     return this.#handle(formatReference(reference), record);
+  }
+
+  /** A new name for a file on the store's file system; the next start removes what is left there. */
+  async layerFile(): Promise<string> {
+    const { stagingDir } = this.#state.paths;
+    await Deno.mkdir(stagingDir, { recursive: true, mode: 0o700 });
+    return `${stagingDir}/commit-${crypto.randomUUID()}`;
+  }
+
+  /** Adds an image made of a container. */
+  async commit(input: Omit<CommitInput, "reference"> & { ref?: string }, signal: AbortSignal): Promise<Committed> {
+    const { ref, ...rest } = input;
+    const reference = ref === undefined ? {} : { reference: parseReference(ref) };
+    return await commitContainer(this.#state, this.#fetcher, { ...rest, ...reference }, signal);
   }
 
   /** A present image, unless another platform was asked for. */

@@ -61,10 +61,16 @@ export class WorkerPool<S extends StageTypes> {
     if (this.#members.length === 0 && !this.#disposed) this.#retireLater(this.#grow());
   }
 
-  /** A lease, when one is free now: on an idle worker, on a new one, or on the least busy one. */
-  tryAcquire(): Lease<S> | undefined {
+  /**
+   * A lease, when one is free now: on an idle worker, on a new one, or on the least busy one.
+   *
+   * @param keepFree leases that must be left for others
+   */
+  tryAcquire(keepFree = 0): Lease<S> | undefined {
     if (this.#disposed) return undefined;
     const { size, perWorker } = this.#options;
+    const used = this.#members.reduce((n, m) => n + m.users, 0);
+    if (keepFree > 0 && size * perWorker - used <= keepFree) return undefined;
     let best = this.#members.reduce<Member<S> | undefined>(
       (b, m) => b === undefined || m.users < b.users ? m : b,
       undefined,

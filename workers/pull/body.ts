@@ -1,7 +1,7 @@
 /** Reading response bodies: small ones whole and bounded, large ones into big buffers without extra copies. */
 
 import { NyxError } from "../../daemon/spec/errors.ts";
-import type { Stall } from "./stall.ts";
+import { DEFAULT_STALL_MS, Pace, type Stall } from "./stall.ts";
 import { connectionError, type HttpResponse } from "./transport.ts";
 
 /**
@@ -27,12 +27,14 @@ export async function readBounded(
   try {
     if (announced > limit) throw tooLong();
     const parts: Uint8Array[] = [];
+    const pace = new Pace(DEFAULT_STALL_MS, url.host);
     let size = 0;
     while (true) {
       const { value, done } = await stall.wait(reader.read());
       if (done) break;
       size += value.byteLength;
       if (size > limit) throw tooLong();
+      pace.took(value.byteLength);
       parts.push(value);
     }
     const whole = new Uint8Array(size);

@@ -14,7 +14,8 @@ import { bufferReader } from "./body.ts";
 import type { Feed } from "./feed.ts";
 import type { GuardedResponse, RegistryClient, Repository } from "./registry_client.ts";
 import { retryDelayMs, sleep } from "./retry.ts";
-import type { Slots } from "./slots.ts";
+import type { SlotsByHost } from "./slots.ts";
+import { Pace } from "./stall.ts";
 import { connectionError, discard } from "./transport.ts";
 
 /** What all downloads of a worker share. */
@@ -22,7 +23,7 @@ export interface DownloadContext {
   client: RegistryClient;
   store: BlobStore;
   /** Bounds how many talk to registries at once. */
-  slots: Slots;
+  slots: SlotsByHost;
 }
 
 /** Bytes after which broken connections have made progress and failures are counted anew. */
@@ -219,7 +220,7 @@ export class Download {
     const { client, slots } = this.#context;
     const { signal } = this.#controller;
     if (this.#offset >= this.descriptor.size) return;
-    using _slot = await slots.acquire(signal);
+    using _slot = await slots.acquire(this.repository.ref.domain, signal);
     let milestone = this.#offset;
     for (let failures = 0; this.#offset < this.descriptor.size;) {
       try {
@@ -252,8 +253,10 @@ export class Download {
     let { skip } = extent;
     if (response.body === null) throw broken(digest, this.#offset, size);
     const reader = bufferReader(response.body, response.stall, { expected: size - this.#offset + skip, careful });
+    const pace = new Pace(this.#context.client.options.stallMs, response.url.host);
     try {
       for (let buffer = await reader.next(); buffer !== undefined; buffer = await reader.next()) {
+        pace.took(buffer.byteLength);
         this.#downloaded += buffer.byteLength;
         const skipped = Math.min(skip, buffer.byteLength);
         skip -= skipped;

@@ -11,7 +11,7 @@ import { BlobFetcher } from "./blob_fetcher.ts";
 import { loginDomain, RegistryClient } from "./registry_client.ts";
 import { headManifest, resolveImage } from "./resolve.ts";
 import { DEFAULT_RETRY } from "./retry.ts";
-import { Slots } from "./slots.ts";
+import { SlotsByHost } from "./slots.ts";
 import { DEFAULT_STALL_MS } from "./stall.ts";
 import type { PullInit, PullStage } from "../protocol.ts";
 import { serve } from "../serve.ts";
@@ -29,7 +29,7 @@ const client = new RegistryClient({
 const fetcher = new BlobFetcher({
   client,
   store: new BlobStore(init.imagesDir, init.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES),
-  slots: new Slots(init.concurrency ?? DEFAULT_CONCURRENCY),
+  slots: new SlotsByHost(init.concurrency ?? DEFAULT_CONCURRENCY),
 });
 
 serve<PullStage>("pull", {

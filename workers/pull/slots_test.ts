@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { Slots } from "./slots.ts";
+import { Slots, SlotsByHost } from "./slots.ts";
 
 Deno.test("Slots: no more holders than slots, first come first served, a slot given back twice counts once", async () => {
   const slots = new Slots(2);
@@ -29,4 +29,19 @@ Deno.test("Slots: one who gives up waiting loses nobody's turn", async () => {
   held[Symbol.dispose]();
   await next;
   await assert.rejects(slots.acquire(controller.signal), /gone/);
+});
+
+Deno.test("SlotsByHost: a host that keeps all its slots takes none from another; hosts that nobody uses are forgotten", async () => {
+  const slots = new SlotsByHost(1);
+  const never = new AbortController();
+  const first = await slots.acquire("slow", never.signal);
+  const waiting = slots.acquire("slow", never.signal);
+  (await slots.acquire("other", never.signal))[Symbol.dispose]();
+  assert.equal(slots.hosts, 1);
+  first[Symbol.dispose]();
+  first[Symbol.dispose]();
+  (await waiting)[Symbol.dispose]();
+  const stop = AbortSignal.abort(new Error("gone"));
+  await assert.rejects(slots.acquire("slow", stop), /gone/);
+  assert.equal(slots.hosts, 0);
 });

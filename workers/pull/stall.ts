@@ -78,3 +78,43 @@ export class Stall {
     this.#parent.removeEventListener("abort", this.#onParent);
   }
 }
+
+/** Least bytes a second, over the time that silence is allowed: below it a peer holds layers up that others wait for, too. */
+const MIN_RATE = 256;
+
+/** Notices a peer that is never silent and never done. */
+export class Pace {
+  readonly #windowMs: number;
+  readonly #host: string;
+  #began = performance.now();
+  #bytes = 0;
+
+  /**
+   * @param windowMs over how long the rate is taken
+   * @param host whom the error names
+   */
+  constructor(windowMs: number, host: string) {
+    this.#windowMs = windowMs;
+    this.#host = host;
+  }
+
+  /**
+   * Counts bytes that came.
+   *
+   * @throws NyxError unavailable, retryable, when too few came for the window that is over
+   */
+  took(bytes: number): void {
+    this.#bytes += bytes;
+    const tookMs = performance.now() - this.#began;
+    if (tookMs < this.#windowMs) return;
+    if (this.#bytes < MIN_RATE * tookMs / 1000) {
+      throw new NyxError(
+        "unavailable",
+        `${this.#host} sent ${this.#bytes} bytes in ${Math.round(tookMs / 1000)} s, less than ${MIN_RATE} a second`,
+        { retryable: true, context: { host: this.#host } },
+      );
+    }
+    this.#began = performance.now();
+    this.#bytes = 0;
+  }
+}
