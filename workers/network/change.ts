@@ -22,10 +22,10 @@ function sameConnection(a: EndpointPlan, b: EndpointPlan): boolean {
     a.lease.ip6 === b.lease.ip6 && a.lease.mac === b.lease.mac;
 }
 
-/** Takes one connection out. Missing is no error. */
+/** Takes one connection out. Missing is no error; an interface of that name that the container made itself stays. */
 function unplug(s: Session, netns: Netns, { name, lease, bridgeIndex }: EndpointPlan): void {
   const link = netns.rt.link(name);
-  if (link !== undefined) netns.rt.run(deleteLink(link.index));
+  if (link?.kind === "veth") netns.rt.run(deleteLink(link.index));
   if (hasOwnMac(lease)) forgetNeighbour(s.rt, bridgeIndex, lease);
   s.flows.gone({ ip: lease.ip, ...(lease.ip6 === undefined ? {} : { ip6: lease.ip6 }) });
 }
