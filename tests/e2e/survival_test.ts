@@ -15,7 +15,7 @@ async function until(what: string, check: () => Promise<boolean>): Promise<void>
   assert.fail(`${what} did not happen within 5 s`);
 }
 
-const COUNT = 'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo "line $i"; usleep 5000; done; exit 9';
+const COUNT = 'i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo "line $i"; usleep 5000; done; exit 9';
 
 Deno.test("kill -9 of nyxd: a chatty container runs on, its lines are all there in order, its exit code is right", async () => {
   await using world = await startWorld();
@@ -29,7 +29,7 @@ Deno.test("kill -9 of nyxd: a chatty container runs on, its lines are all there 
   assert.equal((await next.client.containers.wait(id)).exitCode, 9);
   let text = "";
   for await (const b of next.client.containers.logs(id)) text += new TextDecoder().decode(b);
-  assert.deepEqual(text.trim().split("\n"), Array.from({ length: 400 }, (_, i) => `line ${i + 1}`));
+  assert.deepEqual(text.trim().split("\n"), Array.from({ length: 1000 }, (_, i) => `line ${i + 1}`));
 });
 
 Deno.test("kill -9 of nyxd: a container that ends meanwhile has its exit code, and its address is free again", async () => {

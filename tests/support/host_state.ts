@@ -32,11 +32,14 @@ async function processes(): Promise<string[]> {
 /** One kind of leftover and what there is of it. */
 export type HostState = Record<string, string[]>;
 
+/** Where iproute2 pins namespaces: `ip netns add` mounts it over itself once and for good. */
+const NETNS_DIR = "/run/netns";
+
 /** Reads the state of the host. */
 export async function hostState(): Promise<HostState> {
   const mounts = (await Deno.readTextFile("/proc/self/mountinfo")).split("\n").map((l) => l.split(" ")[4] ?? "");
   return {
-    mounts: mounts.filter((m) => m !== "").sort(),
+    mounts: mounts.filter((m) => m !== "" && m !== NETNS_DIR).sort(),
     netns: await lines("ip", "netns", "list"),
     links: (await lines("ip", "-o", "link")).map((l) => l.split(":")[1]?.trim() ?? "").sort(),
     addresses: (await lines("ip", "-o", "addr")).map((l) => l.split(/\s+/).slice(1, 4).join(" ")).sort(),
