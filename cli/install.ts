@@ -140,7 +140,7 @@ async function bundleCli(
 ): Promise<string | undefined> {
   const target = `${libDir}/nyx.js`;
   const partial = `${libDir}/nyx.${crypto.randomUUID().slice(0, 8)}.js`;
-  Deno.mkdirSync(libDir, { recursive: true });
+  Deno.mkdirSync(libDir, { recursive: true, mode: 0o755 });
   const { success, stderr } = await new Deno.Command(deno, {
     args: ["bundle", "--quiet", "--minify", "--platform", "deno", "--output", partial, `${root}/cli/main.ts`],
     cwd: root,
@@ -148,6 +148,8 @@ async function bundleCli(
     stderr: "piped",
   }).output();
   if (success) {
+    // Root runs it: no umask may leave it writable to others.
+    Deno.chmodSync(partial, 0o644);
     Deno.renameSync(partial, target);
     return target;
   }
@@ -183,7 +185,7 @@ export async function install(options: InstallOptions): Promise<string[]> {
   }
   checkReplaceable(nyx);
   if (nyxdFlags !== undefined) checkReplaceable(nyxd);
-  Deno.mkdirSync(binDir, { recursive: true });
+  Deno.mkdirSync(binDir, { recursive: true, mode: 0o755 });
   const main = (bundle ? await bundleCli(deno, root, libDir, onStep) : undefined) ?? `${root}/cli/main.ts`;
   writeLauncher(nyx, nyxLauncher(deno, main));
   onStep(`${nyx} runs ${main}`);

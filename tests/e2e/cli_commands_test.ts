@@ -365,10 +365,14 @@ Deno.test("install: the launcher of nyx runs, a foreign file is never written ov
     const [nyx = ""] = await install({ binDir: `${dir}/bin`, root, bundle: false });
     const { stdout } = await new Deno.Command(nyx, { args: ["--version"] }).output();
     assert.match(new TextDecoder().decode(stdout), /^nyx version \d/);
-    const [bundled = ""] = await install({ binDir: `${dir}/bin`, root });
-    assert.equal(bundled, nyx);
+    const umask = Deno.umask(0);
+    const [bundled = ""] = await install({ binDir: `${dir}/open/bin`, root }).finally(() => Deno.umask(umask));
+    for (const path of ["", "/bin", "/bin/nyx", "/lib", "/lib/nyx", "/lib/nyx/nyx.js"]) {
+      const mode = Deno.statSync(`${dir}/open${path}`).mode ?? 0;
+      assert.equal(mode & 0o022, 0, `${path}: whatever the umask, nobody else writes what root runs`);
+    }
     assert.match(
-      new TextDecoder().decode((await new Deno.Command(nyx, { args: ["run", "--help"] }).output()).stdout),
+      new TextDecoder().decode((await new Deno.Command(bundled, { args: ["run", "--help"] }).output()).stdout),
       /^Usage: {2}nyx run/,
     );
     Deno.writeTextFileSync(nyx, "#!/bin/sh\necho mine\n");
