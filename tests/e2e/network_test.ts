@@ -9,6 +9,9 @@ const SLEEP = ["sleep", "1000"];
 /** Answers every connection on port 80 with its own name. */
 const SERVE = ["sh", "-c", "while true; do hostname | nc -l -p 80 >/dev/null; done"];
 
+/** Asks for the name and the host again and again, until one of both fails. */
+const PINGS = "while ping -c1 -W1 web >/dev/null; do echo answered; usleep 50000; done; echo lost";
+
 async function sh(nyxd: Nyxd, container: string, script: string): Promise<string> {
   const { stdout, stderr } = await nyxd.nyx(["exec", container, "sh", "-c", script]);
   return stdout + stderr;
@@ -138,7 +141,7 @@ Deno.test("connect and disconnect while it runs: interfaces, routes, names and p
   assert.equal(await hear("127.0.0.1", port), "web");
   assert.match(await sh(nyxd, "peer", "ping -c1 -W1 web"), /bad address/);
 
-  await containers.run({ image, name: "pinger", networkMode: "front", args: ["ping", "-i", "0.05", "web"] });
+  await containers.run({ image, name: "pinger", networkMode: "front", args: ["sh", "-c", PINGS] });
   const connected = await nyxd.nyx(["network", "connect", "--alias", "www", "--ip", "10.89.0.0", "back", "web"]);
   assert.equal(connected.code, 1, "a network address is no host address");
   await networks.connect("back", { container: "web", aliases: ["www"] });
@@ -146,6 +149,8 @@ Deno.test("connect and disconnect while it runs: interfaces, routes, names and p
   assert.equal(await sh(nyxd, "peer", `${pings("web")}; ${pings("www")}`), "1\n1\n");
   assert.match(await sh(nyxd, "web", "ip -o -4 addr; ip route; cat /etc/hosts"), /eth1.*default via .* dev eth0.*www/s);
   assert.equal(await hear("127.0.0.1", port), "web");
+  const { stdout } = await nyxd.nyx(["logs", "pinger"]);
+  assert.match(stdout, /^(answered\n){5,}$/, "packets between connected containers were lost");
   const { endpoints } = (await containers.inspect("web")).network;
   assert.deepEqual(endpoints.map((e) => [e.network, e.interface, e.aliases]), [
     ["front", "eth0", []],
@@ -271,6 +276,32 @@ Deno.test("an internal network: no way out, nothing published, said so; IPv6: bo
   await networks.connect("six", { container: "safe" });
   const live = (await containers.inspect("safe")).network.ports[0]?.hostPort ?? 0;
   assert.equal(await hear("127.0.0.1", live), (await containers.inspect("safe")).short_id);
+});
+
+Deno.test("removing a network while containers are made on it: either the container or the removal is refused", async () => {
+  await using world = await startWorld();
+  const { containers, networks } = world.nyxd.client;
+  for (let round = 0; round < 6; round++) {
+    await networks.create({ name: "contested" });
+    const jobs = [
+      containers.create({ image: world.image, networkMode: "contested" }),
+      networks.remove("contested"),
+      containers.create({
+        image: world.image,
+        networks: [{ network: "contested" }],
+        publish: [{ hostPort: 0, containerPort: 1 }],
+      }),
+    ];
+    await Promise.allSettled(round % 2 === 0 ? jobs : jobs.reverse());
+    const left = await containers.list({ all: true });
+    const exists = (await networks.list()).some((n) => n.name === "contested");
+    if (left.length > 0) assert.ok(exists, "a container is left without its network");
+    for (const { id } of left) {
+      await containers.start(id);
+      await containers.remove(id, { force: true });
+    }
+    if (exists) await networks.remove("contested");
+  }
 });
 
 Deno.test("100 containers at once on one network: no address twice; none is left afterwards", async () => {
