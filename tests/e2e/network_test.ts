@@ -10,7 +10,7 @@ const SLEEP = ["sleep", "1000"];
 const SERVE = ["sh", "-c", "while true; do hostname | nc -l -p 80 >/dev/null; done"];
 
 /** Asks for the name and the host again and again, until one of both fails. */
-const PINGS = "while ping -c1 -W1 web >/dev/null; do echo answered; usleep 50000; done; echo lost";
+const PINGS = "while ping -c1 -W1 web >/dev/null; do echo answered; usleep 50000; done; echo lost; sleep 1000";
 
 async function sh(nyxd: Nyxd, container: string, script: string): Promise<string> {
   const { stdout, stderr } = await nyxd.nyx(["exec", container, "sh", "-c", script]);
