@@ -142,6 +142,9 @@ export type ExtractStage = {
 
 // ---------------------------------------------------------------- rootfs (D05)
 
+/** Where a container's files are found: as its process sees them, or in a directory. */
+export type RootLocation = { kind: "process"; pid: number } | { kind: "dir"; path: string };
+
 /** Stage `rootfs`: overlay mounts, files inside a root by RESOLVE_IN_ROOT, volumes, removal of trees. */
 export type RootfsStage = {
   ops: {
@@ -232,6 +235,56 @@ export type RootfsStage = {
     hostFacts: { request: Record<string, never>; result: HostFacts; progress: never };
     /** Compiles HostFacts.seccompFilters, a while after it was asked, so that a starting daemon does not wait for it. */
     seccompFilters: { request: Record<string, never>; result: Record<string, string>; progress: never };
+    /** What a path inside is; a final link is not followed. not_found when there is nothing. */
+    pathStat: {
+      request: { root: RootLocation; path: string };
+      result: {
+        name: string;
+        kind: "dir" | "file" | "link" | "other";
+        size: number;
+        /** Permission bits. */
+        mode: number;
+        /** RFC 3339. */
+        mtime: string;
+        linkTarget?: string;
+        /** It is a directory, or a link to one. */
+        targetIsDir: boolean;
+      };
+      progress: never;
+    };
+    /** Sends a path as tar over a ByteSender: under its own name, or with `contents` what the directory holds. */
+    archive: {
+      request: {
+        root: RootLocation;
+        path: string;
+        port: MessagePort;
+        contents: boolean;
+        /** Follow a final link. */
+        follow: boolean;
+        /** In place of the path's last name. */
+        name?: string;
+      };
+      result: { entries: number; bytes: number };
+      progress: never;
+    };
+    /** Unpacks a tar that comes by a ByteSender into a directory inside. */
+    unarchive: {
+      request: {
+        root: RootLocation;
+        path: string;
+        port: MessagePort;
+        /** In place of the first name of each member. */
+        name?: string;
+      };
+      result: { entries: number };
+      progress: never;
+    };
+    /** Writes the container's own layer as a tar of an image into a new file below baseDir; synced. */
+    layerTar: {
+      request: { id: string; baseDir: string; file: string };
+      result: { digest: string; size: number };
+      progress: never;
+    };
     /** What the container changed against its image: A added, C changed, D deleted. */
     diff: {
       request: { id: string; baseDir: string; layers: string[] };

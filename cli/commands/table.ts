@@ -26,6 +26,12 @@ const rename: CommandNode = { summary: "Rename a container", load: () => import(
 const update: CommandNode = { summary: "Change limits of containers", load: () => import("./update.ts") };
 const top: CommandNode = { summary: "Show the processes of a container", load: () => import("./top.ts") };
 const stats: CommandNode = { summary: "Show resource usage, live", load: () => import("./stats.ts") };
+const commit: CommandNode = { summary: "Make an image of what a container changed", load: () => import("./commit.ts") };
+const cp: CommandNode = { summary: "Copy files between a container and this machine", load: () => import("./cp.ts") };
+const exportNode: CommandNode = {
+  summary: "Write a container's file system as a tar archive",
+  load: () => import("./export.ts"),
+};
 const diff: CommandNode = {
   summary: "Show what a container changed in its file system",
   load: () => import("./diff.ts"),
@@ -44,9 +50,12 @@ const events: CommandNode = { summary: "Show events of the daemon, live", load: 
 
 const container: CommandTable = {
   attach,
+  commit,
+  cp,
   create,
   diff,
   exec,
+  export: exportNode,
   inspect: { summary: "Show all about containers", load: () => import("./container_inspect.ts") },
   kill,
   logs,
@@ -128,10 +137,13 @@ export const COMMANDS: CommandTable = {
   system: { summary: "Manage nyx", group: "management", children: system },
   volume: { summary: "Manage volumes", group: "management", children: volume },
   attach,
+  commit,
   completion: { summary: "Print a completion script for a shell", load: () => import("./completion.ts") },
+  cp,
   create,
   diff,
   events,
+  export: exportNode,
   help: { summary: "Show help on a command", load: () => import("./help.ts") },
   history,
   inspect: { summary: "Show all about containers, images, volumes or networks", load: () => import("./inspect.ts") },

@@ -1,8 +1,11 @@
 /** Calls about containers. */
 
 import type {
+  ArchiveWritten,
   AttachedRun,
   AttachRequest,
+  CommitRequest,
+  CommitResult,
   ContainerDetails,
   ContainerListQuery,
   ContainerLogQuery,
@@ -14,6 +17,7 @@ import type {
   ExecState,
   FilesystemChange,
   IdResult,
+  PathStat,
   PruneResult,
   RunOptions,
   RunResult,
@@ -219,6 +223,51 @@ export class ContainerCalls {
   /** What differs from the image. */
   async changes(ref: string): Promise<FilesystemChange[]> {
     return (await this.#transport.json<{ changes: FilesystemChange[] }>("GET", at(ref, "changes"))).changes;
+  }
+
+  /** What an absolute path inside is; a final link is not followed. */
+  statPath(ref: string, path: string): Promise<PathStat> {
+    return this.#transport.json("GET", at(ref, "archive/stat"), { query: { path } });
+  }
+
+  /**
+   * A path inside as tar.
+   *
+   * @param options `contents` only what is in the directory; `follow` a final link; `name` in place of the path's last
+   */
+  readArchive(
+    ref: string,
+    path: string,
+    options: Abortable & { contents?: boolean; follow?: boolean; name?: string } = {},
+  ): AsyncIterable<Uint8Array> {
+    const { signal, ...rest } = options;
+    return this.#transport.bytes("GET", at(ref, "archive"), { query: { path, ...rest }, signal });
+  }
+
+  /**
+   * Unpacks a tar into a directory inside.
+   *
+   * @param options `name` in place of the first name of each member
+   */
+  writeArchive(
+    ref: string,
+    path: string,
+    archive: AsyncIterable<Uint8Array>,
+    options: Abortable & { name?: string } = {},
+  ): Promise<ArchiveWritten> {
+    const { signal, name } = options;
+    const upload = { type: "application/x-tar", bytes: archive };
+    return this.#transport.upload("PUT", at(ref, "archive"), upload, { query: { path, name }, signal });
+  }
+
+  /** The whole root as tar, without volumes. */
+  export(ref: string, options: Abortable = {}): AsyncIterable<Uint8Array> {
+    return this.#transport.bytes("GET", at(ref, "export"), { signal: options.signal });
+  }
+
+  /** Makes an image of what the container changed. */
+  commit(ref: string, request: CommitRequest = {}): Promise<CommitResult> {
+    return this.#transport.json("POST", at(ref, "commit"), { body: request });
   }
 }
 

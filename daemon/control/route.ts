@@ -46,7 +46,7 @@ export interface OtherAnswer {
 /** A route without its types, as the server uses it. */
 export interface Route {
   /** HTTP method. */
-  method: "GET" | "POST";
+  method: "GET" | "POST" | "PUT";
   /** Path with parameters in braces. */
   path: string;
   /** Group in the document. */

@@ -4,6 +4,7 @@
  */
 
 import type {
+  CommitRequest,
   ContainerDetails,
   ContainerSummary,
   CreateResult,
@@ -20,6 +21,7 @@ import type {
   NetworkConnectRequest,
   NetworkCreateRequest,
   NetworkInfo,
+  PathStat,
   PullResult,
   SystemInfo,
   VersionInfo,
@@ -132,6 +134,24 @@ export interface ContainerService {
   top(ref: string): Promise<{ titles: string[]; processes: string[][] }>;
   stats(ref: string): Promise<Record<string, number | string>>;
   changes(ref: string): Promise<{ kind: "A" | "C" | "D"; path: string }[]>;
+  /** What an absolute path inside is. */
+  statPath(ref: string, path: string): Promise<PathStat>;
+  /** A path as tar; `name` stands in place of its last name. Rejects before the first byte when there is no such path. */
+  readArchive(
+    ref: string,
+    options: { path: string; contents: boolean; follow: boolean; name?: string },
+  ): Promise<AsyncIterable<Uint8Array>>;
+  /** Unpacks a tar into a directory; `name` stands in place of the first name of each member. */
+  writeArchive(
+    ref: string,
+    target: { path: string; name?: string },
+    body: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<{ entries: number }>;
+  /** The whole root as tar, without volumes. */
+  exportRoot(ref: string): Promise<AsyncIterable<Uint8Array>>;
+  /** Makes an image of it. */
+  commit(ref: string, request: CommitRequest, signal: AbortSignal): Promise<{ id: string; ref?: string }>;
 }
 
 /** Named and anonymous volumes. */

@@ -656,6 +656,56 @@ export interface FilesystemChange {
   path: string;
 }
 
+/** GET /v1/containers/{id}/archive/stat: what a path inside is; a final link is not followed. */
+export interface PathStat {
+  /** Last name of the path; `/` for the root. */
+  name: string;
+  /** Kind of file. */
+  kind: "dir" | "file" | "link" | "other";
+  /** Bytes. */
+  size: number;
+  /** Permission bits. */
+  mode: number;
+  /** RFC 3339. */
+  mtime: string;
+  /** What a link says. */
+  link_target?: string;
+  /** It is a directory, or a link to one. */
+  target_is_dir: boolean;
+}
+
+/** PUT /v1/containers/{id}/archive. */
+export interface ArchiveWritten {
+  /** Always true. */
+  ok: true;
+  /** Members unpacked. */
+  entries: number;
+}
+
+/** POST /v1/containers/{id}/commit. */
+export interface CommitRequest {
+  /** Name of the new image; without one it has none. */
+  ref?: string;
+  /** Kept in the image's history. */
+  message?: string;
+  /** Kept in the image's history. */
+  author?: string;
+  /** Instructions of a Dockerfile that change the configuration, such as `CMD ["sh"]`. */
+  changes?: string[];
+  /** Freeze a running container meanwhile; default true. */
+  pause?: boolean;
+}
+
+/** The image that a commit made. */
+export interface CommitResult {
+  /** Always true. */
+  ok: true;
+  /** Config digest. */
+  id: string;
+  /** Canonical name. */
+  ref?: string;
+}
+
 /** Answer of the prune routes of containers and volumes. */
 export interface PruneResult {
   /** Always true; failures are {@linkcode ErrorBody}. */

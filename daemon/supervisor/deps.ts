@@ -7,7 +7,7 @@ import type { RecordedMount } from "../persist/record.ts";
 import type { RecordStore } from "../persist/store.ts";
 import type { HealthResult } from "../spec/api.ts";
 import type { Healthcheck, LogOptions, MountSpec } from "../spec/container.ts";
-import type { ImageConfig, RegistryCredentials } from "../spec/image.ts";
+import type { ImageConfig, ImageExecConfig, RegistryCredentials } from "../spec/image.ts";
 import type { WorkerHost } from "../../workers/host.ts";
 import type {
   BundleStage,
@@ -29,8 +29,27 @@ export interface ImageHandle extends Disposable {
   layers: string[];
 }
 
+/** What an image is made of a container with. */
+export interface CommitLayer {
+  /** Manifest digest of the container's image. */
+  base: string;
+  /** Tar of the container's layer, in the directory that `layerFile` named. */
+  file: string;
+  digest: string;
+  size: number;
+  exec: ImageExecConfig;
+  author?: string;
+  message?: string;
+  /** Name of the new image. */
+  ref?: string;
+}
+
 /** The image store's inner surface. */
 export interface ImageSource {
+  /** A new name for a layer's tar, on the store's file system. */
+  layerFile(): Promise<string>;
+  /** Adds an image made of a container; takes the file. */
+  commit(input: CommitLayer, signal: AbortSignal): Promise<{ id: string; ref?: string }>;
   /** Finds, or pulls, by policy. */
   ensure(
     ref: string,

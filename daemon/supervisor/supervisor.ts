@@ -1,7 +1,14 @@
 /** The Supervisor (D02): all containers of one daemon, and what users ask of them. */
 
 import type { Attachment, AttachOptions, ContainerService, LogQuery } from "../control/services.ts";
-import type { ContainerDetails, ContainerSummary, CreateResult, ExecRequest } from "../spec/api.ts";
+import type {
+  CommitRequest,
+  ContainerDetails,
+  ContainerSummary,
+  CreateResult,
+  ExecRequest,
+  PathStat,
+} from "../spec/api.ts";
 import type { ContainerConfig, NetworkAttachment, Resources } from "../spec/container.ts";
 import { NyxError } from "../spec/errors.ts";
 import { parseRestart } from "../spec/parse/restart.ts";
@@ -14,10 +21,12 @@ import { attachment, consoleSize, following, inputOf, outputChannel } from "./at
 import { untilAvailable } from "./available.ts";
 import { ownChanges } from "./changes.ts";
 import { connect, disconnect } from "./connect.ts";
+import { commitImage } from "./commit.ts";
 import { Container, type Owner } from "./container.ts";
 import { newRecord, resolveNetworks } from "./create.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { runExec } from "./exec.ts";
+import { exportRoot, readArchive, type ReadOptions, statPath, writeArchive } from "./files.ts";
 import { type Joined, networkMode, networkRequest, ownsNetwork } from "./launch.ts";
 import { LIVE } from "./machine.ts";
 import { randomId } from "./names.ts";
@@ -534,6 +543,43 @@ export class Supervisor implements ContainerService, Owner {
     const { baseDir } = this.#deps;
     const all = await this.#deps.stages.rootfs.call("diff", { id, baseDir, layers: record.image.layers });
     return ownChanges(all, record.mounts.map((m) => m.target));
+  }
+
+  /** What a path inside is. */
+  statPath(ref: string, path: string): Promise<PathStat> {
+    return statPath(this.find(ref), this.#deps, path);
+  }
+
+  /** A path as tar. */
+  async readArchive(ref: string, options: ReadOptions): Promise<AsyncIterable<Uint8Array>> {
+    const container = this.find(ref);
+    await statPath(container, this.#deps, options.path);
+    return readArchive(container, this.#deps, options);
+  }
+
+  /** Unpacks a tar into a directory. */
+  async writeArchive(
+    ref: string,
+    target: { path: string; name?: string },
+    body: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<{ entries: number }> {
+    const container = this.find(ref);
+    const written = await writeArchive(container, this.#deps, target, body, signal);
+    container.emit("copy_in", { path: target.path });
+    return written;
+  }
+
+  /** The whole root as tar. */
+  exportRoot(ref: string): Promise<AsyncIterable<Uint8Array>> {
+    const container = this.find(ref);
+    container.emit("export");
+    return Promise.resolve(exportRoot(container, this.#deps));
+  }
+
+  /** Makes an image of a container. */
+  commit(ref: string, request: CommitRequest, signal: AbortSignal): Promise<{ id: string; ref?: string }> {
+    return commitImage(this.find(ref), this.#deps, request, signal);
   }
 }
 

@@ -76,6 +76,10 @@ export class EchoAttachment implements Attachment {
   }
 }
 
+async function* oneChunk(): AsyncGenerator<Uint8Array, void, void> {
+  yield await Promise.resolve(new Uint8Array(1024));
+}
+
 const summary: api.ContainerSummary = {
   id: FAKE_ID,
   short_id: FAKE_ID.slice(0, 12),
@@ -228,6 +232,23 @@ function defaults(): Services {
       top: () => Promise.resolve({ titles: ["PID"], processes: [["1"]] }),
       stats: () => Promise.resolve({ cpu_ns: 1, name: "web" }),
       changes: () => Promise.resolve([{ kind: "A", path: "/x" }]),
+      statPath: (_ref, path) =>
+        Promise.resolve({
+          name: path,
+          kind: "dir",
+          size: 0,
+          mode: 0o755,
+          mtime: "2026-01-01T00:00:00Z",
+          target_is_dir: true,
+        }),
+      readArchive: () => Promise.resolve(oneChunk()),
+      writeArchive: async (_ref, _target, body) => {
+        let entries = 0;
+        for await (const _ of body) entries++;
+        return { entries };
+      },
+      exportRoot: () => Promise.resolve(oneChunk()),
+      commit: () => Promise.resolve({ id: `sha256:${FAKE_ID}` }),
     },
     volumes: {
       list: () => Promise.resolve([volume]),

@@ -33,6 +33,8 @@ export interface WriterLimits {
   maxBytes: number;
   /** Most directories made that the archive does not mention: a short name can ask for thousands. */
   maxEntries: number;
+  /** Not a layer but plain files: names of whiteouts mean nothing, and a directory is never replaced by something else. */
+  plain?: boolean;
 }
 
 /** One layer being written. Dispose it in any case. */
@@ -86,7 +88,7 @@ export class LayerWriter implements TarSink, Disposable {
     const path = cleanName(entry.name);
     if (path === "") return this.#root(entry);
     const { parent, base } = splitName(path);
-    const meaning = meaningOf(path, base);
+    const meaning = this.limits.plain === true ? { kind: "entry" as const } : meaningOf(path, base);
     if (meaning.kind === "metadata") return;
     if (meaning.kind === "opaque" && parent === "") {
       this.#opaqueRoot = true;
@@ -169,6 +171,7 @@ export class LayerWriter implements TarSink, Disposable {
       if (type === S.IFLNK) this.#stale = true;
       return;
     }
+    if (this.limits.plain === true) throw refused(path, "a directory is in its place");
     removeTree(this.k, parentFd, toPath(base), { onRemove: (s) => this.#discount(s) });
     for (const known of this.#directories.keys()) {
       if (known === path || known.startsWith(`${path}/`)) this.#directories.delete(known);

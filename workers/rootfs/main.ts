@@ -9,6 +9,7 @@ import { linuxFile } from "../../ffi/linux/file.ts";
 import { linuxMount } from "../../ffi/linux/mount.ts";
 import type { RootfsStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
+import { archive, layerTar, pathStat, unarchive } from "./archive.ts";
 import { hostDevices } from "./host_devices.ts";
 import { compileFilters, readHostFacts, readKernelRelease } from "./host_facts.ts";
 import { shareDirectory, unmountBelow } from "./mount_table.ts";
@@ -38,5 +39,9 @@ serve<RootfsStage>("rootfs", {
   bindSubpath: (request) => bindSubpath(kernel, request),
   hostFacts: () => readHostFacts(kernel),
   seccompFilters: () => compileFilters(readKernelRelease(kernel)),
+  pathStat: (request) => pathStat(kernel, request),
+  archive: (request, { signal }) => archive(kernel, request, signal),
+  unarchive: (request, { signal }) => unarchive(kernel, request, signal),
+  layerTar: (request, { signal }) => layerTar(kernel, request, signal),
   diff: (request, { signal }) => operations.diff(request, signal),
 });

@@ -1,6 +1,7 @@
 /** The table of routes: what is served, validated and documented. Fixed paths stand before those with parameters. */
 
 import type { Route } from "../route.ts";
+import { archiveRoutes } from "./archive.ts";
 import { attachRoutes } from "./attach.ts";
 import { containerRoutes } from "./containers.ts";
 import { imageRoutes } from "./images.ts";
@@ -13,6 +14,7 @@ import { volumeRoutes } from "./volumes.ts";
 export const ROUTES: readonly Route[] = [
   ...systemRoutes,
   ...attachRoutes,
+  ...archiveRoutes,
   ...containerRoutes,
   ...logRoutes,
   ...imageRoutes,
