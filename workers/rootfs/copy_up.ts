@@ -93,10 +93,25 @@ class Copier {
       if (type === S.IFLNK) this.kernel.symlinkat(this.kernel.readlinkat(from, name), to, name);
       else this.kernel.mknodat(to, name, type | 0o600, stat.rdevMajor, stat.rdevMinor);
       this.kernel.fchownat(to, name, stat.uid, stat.gid, AT.SYMLINK_NOFOLLOW);
-      if (type !== S.IFLNK) this.kernel.fchmodat(to, name, stat.mode & 0o7777);
+      if (type !== S.IFLNK) this.#nodeMode(to, name, stat);
       this.kernel.utimensat(to, name, stat.atime, stat.mtime, AT.SYMLINK_NOFOLLOW);
     }
     if (key !== undefined) this.#remember(key, to, name);
+  }
+
+  /**
+   * Mode of a node that was just made. Another container may run with the volume and put a link to the host in its place, which
+   * chmod(2) by name would follow: so the node is held first, and changed only when it is one.
+   */
+  #nodeMode(to: number, name: Bytes, stat: FileStat): void {
+    using node = new OwnedFd(this.kernel, this.kernel.openat(to, name, O.PATH | O.NOFOLLOW | O.CLOEXEC));
+    if ((this.kernel.fstat(node.fd).mode & S.IFMT) !== (stat.mode & S.IFMT)) {
+      throw new NyxError(
+        "failed_precondition",
+        `${JSON.stringify(new TextDecoder().decode(name))} was replaced while the volume was filled`,
+      );
+    }
+    this.kernel.fchmodat(AT_FDCWD, `/proc/self/fd/${node.fd}`, stat.mode & 0o7777);
   }
 
   /** Keeps an O_PATH descriptor of the first of several links, so that the others need no path. */
