@@ -3,6 +3,7 @@
 import { invalid } from "../../daemon/spec/errors.ts";
 import { NftError } from "../../ffi/nftables/nft.ts";
 import type { NetworkResult, NetworkStage } from "../protocol.ts";
+import type { Finding } from "./diagnose.ts";
 import {
   describeEndpoint,
   type EndpointPlan,
@@ -136,7 +137,9 @@ function build(s: Session, request: SetupRequest, reservation: Reservation): Act
 
 /** What the daemon is told of a container that is set up. */
 export function describeActive(s: Session, id: string, { endpoints, ports }: ActiveContainer): NetworkResult {
-  const warnings = endpoints.length === 0 ? [] : s.advice.recent();
+  const bridges = new Set(endpoints.map((e) => s.networks.get(e.network)?.network.bridge));
+  const concerns = ({ bridge }: Finding) => bridge === undefined || bridges.has(bridge);
+  const warnings = endpoints.length === 0 ? [] : s.advice.recent().filter(concerns).map((f) => f.text);
   const gateway = s.leases.get(id)?.gateway;
   const route = gateway === undefined ? {} : { gatewayNetwork: gateway };
   return { netnsPath: netnsPath(s, id), endpoints, ...route, ports, warnings };

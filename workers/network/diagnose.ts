@@ -9,6 +9,14 @@ import type { NamespaceKernel } from "../../ffi/namespace.ts";
 import { type Nft, NftError } from "../../ffi/nftables/nft.ts";
 import type { Session } from "./session.ts";
 
+/** What stands in the way of something. */
+export interface Finding {
+  /** Bridge that it concerns; missing means all. */
+  bridge?: string;
+  /** A sentence with the fix. */
+  text: string;
+}
+
 interface Chain {
   family: string;
   table: string;
@@ -219,26 +227,28 @@ function legacyFindings(s: Session, bridges: readonly string[]): string[] {
   });
 }
 
-/** What stands in the way of containers and their published ports, as sentences with the fix. */
-export function diagnose(s: Session): string[] {
+/** What stands in the way of containers and their published ports. */
+export function diagnose(s: Session): Finding[] {
   const objects = relevantObjects(s.nft, s.table);
-  const findings: string[] = [];
+  const findings: Finding[] = [];
   if (s.kernel.ns.readKernelFile("/proc/sys/net/ipv4/ip_forward").trim() !== "1") {
-    findings.push(
-      "net.ipv4.ip_forward is 0: no packet gets to or from a container; run: sysctl -w net.ipv4.ip_forward=1",
-    );
+    findings.push({
+      text: "net.ipv4.ip_forward is 0: no packet gets to or from a container; run: sysctl -w net.ipv4.ip_forward=1",
+    });
   }
   if (tableMissing(objects, s.table)) {
-    findings.push(
-      `nftables table inet ${s.table} is missing or damaged: no port is published; restart nyxd to make it anew`,
-    );
+    findings.push({
+      text: `nftables table inet ${s.table} is missing or damaged: no port is published; restart nyxd to make it anew`,
+    });
   }
-  for (const { network } of s.networks.values()) {
-    if (s.rt.link(network.bridge) === undefined) {
-      findings.push(`bridge ${network.bridge} of network ${network.name} is gone; restart nyxd to make it anew`);
+  for (const { network: { name, bridge } } of s.networks.values()) {
+    const texts = judgeRuleset(objects, { own: s.table, bridge });
+    if (s.rt.link(bridge) === undefined) {
+      texts.unshift(`bridge ${bridge} of network ${name} is gone; restart nyxd to make it anew`);
     }
-    findings.push(...judgeRuleset(objects, { own: s.table, bridge: network.bridge }));
+    findings.push(...texts.map((text) => ({ bridge, text })));
   }
-  findings.push(...legacyFindings(s, [...s.networks.values()].map((n) => n.network.bridge)));
+  const bridges = [...s.networks.values()].map((n) => n.network.bridge);
+  findings.push(...legacyFindings(s, bridges).map((text) => ({ text })));
   return findings;
 }

@@ -59,7 +59,7 @@ serve<NetworkStage>("network", {
     const opened = await open(env, request);
     session = opened.session;
     const { removed, warnings, failed } = opened;
-    return { removed, warnings: [...warnings, ...session.advice.now()], failed };
+    return { removed, warnings: [...warnings, ...session.advice.now().map((f) => f.text)], failed };
   },
   ensureNetwork: ({ network }) => {
     const s = ready();
@@ -102,5 +102,5 @@ serve<NetworkStage>("network", {
     await shutdown(s, keepNetworks);
     session = undefined;
   },
-  diagnose: () => ({ findings: ready().advice.now() }),
+  diagnose: () => ({ findings: ready().advice.now().map((f) => f.text) }),
 });
