@@ -31,6 +31,10 @@ import { definitionOf, dnsOf, hasBlock, newNetwork, withBlock } from "./definiti
 import { explain } from "./explain.ts";
 import { type NetworkRecord, networkRecord, NetworkStore } from "./record.ts";
 
+/** How long a network waits, in all, for containers that are gone from the list but not yet from the kernel. */
+const LEAVING_TRIES = 100;
+const LEAVING_PAUSE_MS = 50;
+
 /** What networks need of the containers. */
 export interface NetworkUsers {
   readonly all: Container[];
@@ -263,7 +267,7 @@ export class Networks implements NetworkService, NetworkSource {
     if ((this.#inUse.get(name) ?? 0) > 0) throw refuse("a container is being made on it");
     this.#leaving.add(name);
     try {
-      await this.#deps.network.call("removeNetwork", { name });
+      await this.#takeAway(name);
       await this.#store.remove(name);
       this.#byName.delete(name);
       this.#down.delete(name);
@@ -273,6 +277,20 @@ export class Networks implements NetworkService, NetworkSource {
       this.#leaving.delete(name);
     }
     this.#emit("destroy", record);
+  }
+
+  /** Takes a network out of the kernel. A container that has just been removed may still be on its way out. */
+  async #takeAway(name: string): Promise<void> {
+    for (let tries = 1;; tries++) {
+      try {
+        return await this.#deps.network.call("removeNetwork", { name });
+      } catch (e) {
+        const { code, details } = toNyxError(e);
+        const leaving = code === "failed_precondition" && details.context?.["holder"] !== undefined;
+        if (!leaving || tries === LEAVING_TRIES) throw e;
+        await new Promise((resolve) => setTimeout(resolve, LEAVING_PAUSE_MS));
+      }
+    }
   }
 
   /** Removes all networks that no container uses and that pass the filters. */

@@ -302,6 +302,13 @@ Deno.test("removing a network while containers are made on it: either the contai
     }
     if (exists) await networks.remove("contested");
   }
+  for (let round = 0; round < 3; round++) {
+    await networks.create({ name: "brief" });
+    const config = { image: world.image, networkMode: "brief", autoRemove: true, args: ["sleep", "0.1"] };
+    const all = await Promise.all([1, 2, 3].map(() => containers.run(config)));
+    await Promise.all(all.map(({ id }) => containers.wait(id).catch(() => {})));
+    await networks.remove("brief");
+  }
 });
 
 Deno.test("100 containers at once on one network: no address twice; none is left afterwards", async () => {
