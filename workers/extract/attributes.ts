@@ -1,7 +1,8 @@
 /** Owner, mode, extended attributes and times of what a layer holds, in the order the kernel needs. */
 
 import { isErrno } from "../../ffi/errno.ts";
-import { AT, type FileKernel, type Timespec } from "../../ffi/file.ts";
+import { NyxError } from "../../daemon/spec/errors.ts";
+import { AT, AT_FDCWD, type FileKernel, O, S, type Timespec } from "../../ffi/file.ts";
 import { toPath } from "./byte_string.ts";
 import type { TarEntry } from "./tar/entry.ts";
 
@@ -38,11 +39,27 @@ export function setXattrs(k: FileKernel, target: Target, xattrs: TarEntry["xattr
   }
 }
 
+/**
+ * Sets the mode of a device or FIFO. A running container could put a link in its place, which chmod(2) by name would follow to the
+ * host: so it is held first, and changed only when it is no link.
+ */
+export function setNodeMode(k: FileKernel, dirFd: number, path: Uint8Array<ArrayBuffer>, mode: number): void {
+  const fd = k.openat(dirFd, path, O.PATH | O.NOFOLLOW | O.CLOEXEC);
+  try {
+    if ((k.fstat(fd).mode & S.IFMT) === S.IFLNK) {
+      throw new NyxError("failed_precondition", "A file was replaced by a link while it was made");
+    }
+    k.fchmodat(AT_FDCWD, `/proc/self/fd/${fd}`, mode);
+  } finally {
+    k.close(fd);
+  }
+}
+
 /** Sets owner, mode (but of a link), extended attributes and times of a node that is never opened. */
 export function setNodeAttributes(k: FileKernel, dirFd: number, base: string, entry: TarEntry): void {
   const path = toPath(base);
   k.fchownat(dirFd, path, entry.uid, entry.gid, AT.SYMLINK_NOFOLLOW);
-  if (entry.type !== "symlink") k.fchmodat(dirFd, path, entry.mode);
+  if (entry.type !== "symlink") setNodeMode(k, dirFd, path, entry.mode);
   if (entry.xattrs.length > 0) setXattrs(k, { dirFd, base }, entry.xattrs);
   k.utimensat(dirFd, path, accessTime(entry), entry.mtime, AT.SYMLINK_NOFOLLOW);
 }

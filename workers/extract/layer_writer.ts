@@ -230,9 +230,15 @@ export class LayerWriter implements TarSink, Disposable {
     }
     const name = toPath(base);
     this.k.mkdirat(parentFd, name, 0o755);
-    this.k.fchownat(parentFd, name, 0, 0, AT.SYMLINK_NOFOLLOW);
-    this.k.fchmodat(parentFd, name, 0o755);
-    this.#directories.set(path, { ino: this.k.statx(parentFd, name, AT.SYMLINK_NOFOLLOW).ino });
+    // By descriptor: a running container could put a link in its place, which chmod(2) by name would follow.
+    const fd = this.k.openat(parentFd, name, DIR_FLAGS);
+    try {
+      this.k.fchown(fd, 0, 0);
+      this.k.fchmod(fd, 0o755);
+      this.#directories.set(path, { ino: this.k.fstat(fd).ino });
+    } finally {
+      this.k.close(fd);
+    }
   }
 
   #finishDirectory(path: string, pending: PendingDirectory): void {
