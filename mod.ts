@@ -9,8 +9,19 @@ export * from "./daemon/spec/errors.ts";
 export * from "./daemon/spec/container.ts";
 export * from "./daemon/spec/image.ts";
 export * from "./daemon/spec/api.ts";
+export type {
+  ComposeDependency,
+  ComposeDiagnostic,
+  ComposePlan,
+  FieldChange,
+  PlanAction,
+  PlanStep,
+  PlanWait,
+} from "./daemon/spec/compose.ts";
+export * from "./daemon/spec/compose_api.ts";
 export * from "./daemon/spec/frames.ts";
 export { type ClientOptions, NyxClient } from "./daemon/client/client.ts";
+export type { ComposeCalls, ComposeFollow } from "./daemon/client/compose.ts";
 export type { Abortable, ContainerCalls } from "./daemon/client/containers.ts";
 export type { ImageCalls } from "./daemon/client/images.ts";
 export type { NetworkCalls } from "./daemon/client/networks.ts";

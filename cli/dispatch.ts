@@ -3,7 +3,7 @@
 import type { Command, CommandTable } from "./args/definition.ts";
 import { GLOBAL_FLAGS, UsageError } from "./args/definition.ts";
 import { checkOperands, parseArgs } from "./args/parse.ts";
-import { resolveCommand, type Resolved } from "./args/tree.ts";
+import { hoistGroupFlags, resolveCommand, type Resolved } from "./args/tree.ts";
 import { COMMANDS } from "./commands/table.ts";
 import { type Context, processContext } from "./context.ts";
 import { OutputClosed } from "./terminal/output.ts";
@@ -29,7 +29,7 @@ export async function dispatch(argv: readonly string[]): Promise<number> {
       return await rootHelp(globals);
     }
     if (word === "help") return await showHelp(after, globals);
-    const resolved = resolveCommand(COMMANDS, parsed.operands);
+    const resolved = resolveCommand(COMMANDS, hoistGroupFlags(COMMANDS, parsed.operands));
     if (resolved === undefined) throw await unknownCommand(word, COMMANDS, []);
     helpFor = `nyx ${resolved.path.join(" ")} --help`;
     if (resolved.node.load === undefined) return await runGroup(resolved, globals);

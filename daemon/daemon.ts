@@ -5,6 +5,7 @@
  * is told which containers live before any is adopted; the API answers when every container's state is true.
  */
 
+import { hasDependencies, startInOrder } from "./compose/reconcile/boot.ts";
 import type { DaemonConfig } from "./config.ts";
 import { type ControlServer, serveControl } from "./control/server.ts";
 import { groupId } from "./host_files.ts";
@@ -35,6 +36,9 @@ export class Daemon {
   readonly #parts: Parts;
   readonly #delay = new LoopDelay();
   #control: ControlServer | undefined;
+  /** Aborted when the daemon stops. */
+  readonly #ending = new AbortController();
+  #boot: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
 
   /**
@@ -56,9 +60,10 @@ export class Daemon {
    * @param exit called after the daemon has stopped because the API asked it to
    */
   async open(exit: () => void): Promise<void> {
-    const { supervisor, deps, images, volumes, networks, events, host, addresses, crunVersion, warnings } = this.#parts;
+    const { supervisor, deps, images, volumes, networks, compose, engine } = this.#parts;
+    const { events, host, addresses, crunVersion, warnings } = this.#parts;
     for (const warning of warnings) this.#log.warn(warning);
-    const recovery = await recover(supervisor, deps);
+    const { recovery, later } = await recover(supervisor, deps, (c) => hasDependencies(c.record.spec.labels));
     if (Object.values(recovery).some((n) => n > 0)) {
       this.#log.info("Containers of an earlier run were taken in", { ...recovery });
     }
@@ -82,10 +87,12 @@ export class Daemon {
     this.#control = await serveControl({
       socketPath: socket,
       ...(socketGroup === undefined ? {} : { socketGid: await groupId(socketGroup) }),
-      services: { images, containers: supervisor, volumes, networks, system },
+      services: { images, containers: supervisor, volumes, networks, compose, system },
       log: this.#log,
     });
     events.emit("daemon", "start", socket);
+    // What waits for others may take its time: the API answers meanwhile.
+    this.#boot = startInOrder(engine, later, { signal: this.#ending.signal, log: this.#log });
   }
 
   /**
@@ -99,6 +106,8 @@ export class Daemon {
 
   async #stop(stopContainers: boolean): Promise<void> {
     const { supervisor, deps: { stages }, images, dns, events } = this.#parts;
+    this.#ending.abort();
+    await this.#boot;
     await this.#control?.close();
     if (stopContainers) await supervisor.stopAll();
     supervisor.close();

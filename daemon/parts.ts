@@ -1,5 +1,9 @@
 /** Makes the daemon's parts and connects them: stores, supervisor, workers and their events. */
 
+import { Compose } from "./compose/reconcile/compose.ts";
+import type { ComposeEngine } from "./compose/reconcile/engine.ts";
+import { ProjectStore } from "./compose/reconcile/store.ts";
+import { supervisedEngine } from "./compose/reconcile/supervised.ts";
 import type { DaemonConfig } from "./config.ts";
 import { DnsBackend } from "./dns/backend.ts";
 import { networksOf, registrationOf } from "./dns/registration.ts";
@@ -29,6 +33,9 @@ export interface Parts {
   images: ImageStore;
   volumes: Volumes;
   networks: Networks;
+  compose: Compose;
+  /** The same parts as the reconciler sees them. */
+  engine: ComposeEngine;
   dns: DnsBackend;
   events: EventBus;
   host: HostFacts;
@@ -140,7 +147,8 @@ export async function assemble(
     probe: (netnsPath, target) => reachesTcp(deps.stages, netnsPath, target),
   });
   const events = new EventBus(`${baseDir}/supervisor/events.ndjson`);
-  await store.prepare();
+  const projects = new ProjectStore(`${baseDir}/compose`, log.with({ part: "compose" }));
+  await Promise.all([store.prepare(), projects.prepare()]);
   const [{ stages, host }, records, initPath, name] = await Promise.all([
     startStages(config, workers),
     store.load().then((records) => resumeDns(dns, config.network, records)),
@@ -192,6 +200,13 @@ export async function assemble(
   };
   const supervisor = new Supervisor(deps);
   for (const record of records) supervisor.admit(record);
+  const engine = supervisedEngine({ supervisor, deps, images, volumes, networks });
+  const compose = new Compose({
+    engine,
+    store: projects,
+    summaries: () => supervisor.list({ all: true, filters: {} }),
+    log: log.with({ part: "compose" }),
+  });
   workerEvents.streams = (event) => supervisor.onStreams(event);
   const initNetwork = async (subnet: Subnet) => {
     const result = await stages.network.call("init", networkInit(config, subnet, supervisor, networks));
@@ -231,6 +246,8 @@ export async function assemble(
     images,
     volumes,
     networks,
+    compose,
+    engine,
     dns,
     events,
     host,

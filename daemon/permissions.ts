@@ -69,6 +69,9 @@ const ENVIRONMENT = [
   "http_proxy",
   "https_proxy",
   "no_proxy",
+  // The YAML parser asks whether it shall trace its work.
+  "LOG_STREAM",
+  "LOG_TOKENS",
 ];
 
 function directoryOf(path: string): string {
@@ -97,6 +100,9 @@ export function nyxdPermissions(paths: PermissionPaths): PermissionFlag[] {
       reason: "crun, the monitors' shell, nft as a fallback",
     },
     { flag: "--allow-sys=statfs,systemMemoryInfo", reason: "how full the disk is, how much memory there is" },
-    { flag: `--allow-env=${ENVIRONMENT.join(",")}`, reason: "systemd's notify socket, the subnet's settings, proxies" },
+    {
+      flag: `--allow-env=${ENVIRONMENT.join(",")}`,
+      reason: "systemd's notify socket, the subnet's settings, proxies, two names that the YAML parser asks for",
+    },
   ];
 }

@@ -98,17 +98,18 @@ export function offerForCommand(command: Command, words: readonly string[], curr
 export async function completeLine(table: CommandTable, words: readonly string[], current: string): Promise<Offer> {
   let at = 0;
   let children: CommandTable | undefined = table;
+  let specs: FlagSpecs = GLOBAL_FLAGS;
   while (children !== undefined) {
     const word: string | undefined = words[at];
     if (word === undefined) {
       if (current.startsWith("-")) {
-        return { words: flagWords({ ...GLOBAL_FLAGS, version: { type: "bool", help: "Print the version" } }) };
+        return { words: flagWords({ ...specs, version: { type: "bool", help: "Print the version" } }) };
       }
       return { words: commandWords(children) };
     }
     at++;
     if (at === 1 || word.startsWith("-")) {
-      const pending = expectsValue(GLOBAL_FLAGS, word);
+      const pending = expectsValue(specs, word);
       if (pending !== undefined) {
         if (words[at] === undefined) return fromCompletion(pending.complete);
         at++;
@@ -121,6 +122,7 @@ export async function completeLine(table: CommandTable, words: readonly string[]
     const node: CommandNode = found[1];
     if (node.load !== undefined) return offerForCommand((await node.load()).command, words.slice(at), current);
     children = node.children;
+    specs = { ...GLOBAL_FLAGS, ...node.flags };
   }
   return { words: [] };
 }

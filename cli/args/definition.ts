@@ -95,6 +95,8 @@ export interface CommandNode {
   readonly load?: () => Promise<{ command: Command }>;
   /** For a group such as `image`. */
   readonly children?: CommandTable;
+  /** Of a group: options that may stand before the command's name, and belong to every command below it. */
+  readonly flags?: FlagSpecs;
   readonly aliases?: readonly string[];
   readonly hidden?: boolean;
   /** Heading of the top-level help. */

@@ -1,6 +1,7 @@
 /** The tree of commands. Each is loaded when it is used; specifiers are literal so that bundlers find the modules. */
 
 import type { CommandNode, CommandTable } from "../args/definition.ts";
+import { compose } from "./compose_table.ts";
 
 const ls: CommandNode = { summary: "List containers", aliases: ["list", "ps"], load: () => import("./ps.ts") };
 const images: CommandNode = { summary: "List images", aliases: ["list"], load: () => import("./image_ls.ts") };
@@ -131,6 +132,7 @@ export const COMMANDS: CommandTable = {
   logout: { summary: "Log out from a registry", group: "common", load: () => import("./logout.ts") },
   version: { summary: "Show the versions of nyx and nyxd", group: "common", load: () => import("./version.ts") },
   info: { ...info, group: "common" },
+  compose,
   container: { summary: "Manage containers", group: "management", children: container },
   image: { summary: "Manage images", group: "management", children: image },
   network: { summary: "Manage networks", group: "management", children: network },

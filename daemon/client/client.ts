@@ -1,5 +1,6 @@
 /** The typed client of nyxd's Control API, as programs and the CLI use it. */
 
+import { ComposeCalls } from "./compose.ts";
 import { ContainerCalls } from "./containers.ts";
 import { ImageCalls } from "./images.ts";
 import { NetworkCalls } from "./networks.ts";
@@ -33,6 +34,8 @@ export class NyxClient implements Disposable {
   readonly volumes: VolumeCalls;
   /** Networks. */
   readonly networks: NetworkCalls;
+  /** Compose projects. */
+  readonly compose: ComposeCalls;
   /** The daemon. */
   readonly system: SystemCalls;
   readonly #transport: Transport;
@@ -48,6 +51,7 @@ export class NyxClient implements Disposable {
     this.images = new ImageCalls(this.#transport);
     this.volumes = new VolumeCalls(this.#transport);
     this.networks = new NetworkCalls(this.#transport);
+    this.compose = new ComposeCalls(this.#transport);
     this.system = new SystemCalls(this.#transport);
   }
 

@@ -66,7 +66,7 @@ async function serve(
       throw e;
     }
   } else if (route.upload === undefined && route.method === "POST") {
-    call.body = validate(route.body ?? emptyBody, await readJson(request), "request body");
+    call.body = validate(route.body ?? emptyBody, await readJson(request, route.maxBytes), "request body");
   }
   const outcome = await route.handle(call);
   return outcome instanceof Response ? outcome : json(outcome);

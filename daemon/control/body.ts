@@ -26,7 +26,7 @@ export function isFramed(request: Request): boolean {
  *
  * @throws NyxError invalid_argument: not JSON, not UTF-8, too long, too deep, a key that no object may have
  */
-export async function readJson(request: Request): Promise<unknown> {
+export async function readJson(request: Request, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
   const type = mediaType(request);
   if (!JSON_TYPES.includes(type)) {
     throw invalid(
@@ -36,18 +36,18 @@ export async function readJson(request: Request): Promise<unknown> {
     );
   }
   const announced = Number(request.headers.get("content-length") ?? 0);
-  if (announced > MAX_JSON_BYTES) throw tooLong();
-  return parseJson(await readAll(request), "request body");
+  if (announced > maxBytes) throw tooLong(maxBytes);
+  return parseJson(await readAll(request, maxBytes), "request body");
 }
 
-async function readAll(request: Request): Promise<Uint8Array> {
+async function readAll(request: Request, maxBytes: number): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array(0);
   const pieces: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const piece of request.body) {
       size += piece.byteLength;
-      if (size > MAX_JSON_BYTES) throw tooLong();
+      if (size > maxBytes) throw tooLong(maxBytes);
       pieces.push(piece);
     }
   } catch (e) {
@@ -104,10 +104,10 @@ function checkTree(node: unknown, where: string, depth: number): void {
   }
 }
 
-function tooLong(): NyxError {
+function tooLong(maxBytes: number): NyxError {
   return new NyxError(
     "invalid_argument",
-    `Cannot read the request body: it is longer than ${MAX_JSON_BYTES} bytes; a JSON request never needs that much`,
-    { context: { field: "request body", limit: MAX_JSON_BYTES } },
+    `Cannot read the request body: it is longer than ${maxBytes} bytes; a JSON request never needs that much`,
+    { context: { field: "request body", limit: maxBytes } },
   );
 }

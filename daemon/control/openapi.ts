@@ -10,7 +10,7 @@ import { errorBody } from "./schema/responses.ts";
 type JsonObject = Record<string, unknown>;
 
 const DESCRIPTION =
-  `HTTP/1.1 on a unix socket. Bodies are JSON in UTF-8, at most 1 MiB and 32 levels deep; fields that are not
+  `HTTP/1.1 on a unix socket. Bodies are JSON in UTF-8, at most 1 MiB (16 MiB where files are sent) and 32 levels deep; fields that are not
 listed are refused. Every answer of 400 and above is an \`ErrorBody\`: \`error.code\` is the class of the failure, \`error.message\`
 says what was attempted, the value, and the fix.
 
@@ -161,7 +161,7 @@ export async function openapiDocument(routes: readonly Route[], version: string)
     openapi: "3.1.0",
     info: { title: "nyxd Control API", version, description: DESCRIPTION, license: { name: "MIT", identifier: "MIT" } },
     servers: [{ url: "http://nyxd", description: "The unix socket, by default /run/nyxd/nyxd.sock" }],
-    tags: ["system", "containers", "images", "volumes", "networks"].map((name) => ({ name })),
+    tags: ["system", "containers", "images", "volumes", "networks", "compose"].map((name) => ({ name })),
     paths,
     components: {
       schemas: components.schemas,

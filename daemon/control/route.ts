@@ -50,7 +50,7 @@ export interface Route {
   /** Path with parameters in braces. */
   path: string;
   /** Group in the document. */
-  tag: "system" | "containers" | "images" | "volumes" | "networks";
+  tag: "system" | "containers" | "images" | "volumes" | "networks" | "compose";
   /** Names the operation; client generators make a method of it. */
   operationId: string;
   /** One line. */
@@ -61,6 +61,8 @@ export interface Route {
   query?: z.ZodObject;
   /** JSON body; missing means none. */
   body?: z.ZodType;
+  /** Longest JSON body, bytes; default {@linkcode MAX_JSON_BYTES}. */
+  maxBytes?: number;
   /** A body as a client may send it. */
   example?: unknown;
   /** First frame of the framed form; missing means that there is no such form. */

@@ -18,15 +18,35 @@ import type {
   ImageRemoveResult,
   ImageSummary,
   LoginRequest,
+  PathStat,
   NetworkConnectRequest,
   NetworkCreateRequest,
   NetworkInfo,
-  PathStat,
   PullResult,
   SystemInfo,
   VersionInfo,
   VolumeInfo,
 } from "../spec/api.ts";
+import type {
+  ComposeAction,
+  ComposeActionRequest,
+  ComposeActionResult,
+  ComposeConfigRequest,
+  ComposeConfigResult,
+  ComposeDownRequest,
+  ComposeDownResult,
+  ComposeEvent,
+  ComposePlanRequest,
+  ComposePlanResult,
+  ComposeProjectInfo,
+  ComposePsResult,
+  ComposePullRequest,
+  ComposeRunRequest,
+  ComposeRunResult,
+  ComposeSource,
+  ComposeUpRequest,
+  ComposeUpResult,
+} from "../spec/compose_api.ts";
 import type { ContainerConfig, Resources } from "../spec/container.ts";
 import type { PullEvent, RegistryCredentials } from "../spec/image.ts";
 import type { ExitStatus } from "../../workers/protocol.ts";
@@ -179,6 +199,29 @@ export interface NetworkService {
   explain(target: string): Promise<ExplainPath[]>;
 }
 
+/** How a long request is followed, and given up. */
+export interface ProgressOptions {
+  signal: AbortSignal;
+  onEvent: (event: ComposeEvent) => void;
+}
+
+/** Compose Builder (D03). Requests about one project wait for each other; projects do not. */
+export interface ComposeService {
+  /** Makes what runs what was asked for. After a failure what ran before runs on. */
+  up(request: ComposeUpRequest, progress: ProgressOptions): Promise<ComposeUpResult>;
+  down(request: ComposeDownRequest, progress: ProgressOptions): Promise<ComposeDownResult>;
+  /** Does something to containers that exist, in the order of their dependencies. */
+  act(action: ComposeAction, request: ComposeActionRequest, progress: ProgressOptions): Promise<ComposeActionResult>;
+  config(request: ComposeConfigRequest): Promise<ComposeConfigResult>;
+  /** What `up` would do; changes nothing. */
+  plan(request: ComposePlanRequest): Promise<ComposePlanResult>;
+  ps(request: ComposeSource): Promise<ComposePsResult>;
+  list(): Promise<ComposeProjectInfo[]>;
+  pull(request: ComposePullRequest, progress: ProgressOptions): Promise<ComposeUpResult>;
+  /** Makes a one-off container, which the caller starts. */
+  run(request: ComposeRunRequest, progress: ProgressOptions): Promise<ComposeRunResult>;
+}
+
 /** The daemon itself. */
 export interface SystemService {
   version(): VersionInfo;
@@ -198,5 +241,6 @@ export interface Services {
   containers: ContainerService;
   volumes: VolumeService;
   networks: NetworkService;
+  compose: ComposeService;
   system: SystemService;
 }

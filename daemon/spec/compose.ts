@@ -38,6 +38,7 @@ export type NullableStringMap = { [key: string]: string | null };
 
 /** Dependency of one service on another. */
 export interface ComposeDependency {
+  /** What it must have come to first. */
   condition: "service_started" | "service_healthy" | "service_completed_successfully";
   /** Restart the dependent when the dependency is restarted or recreated. */
   restart?: boolean;
@@ -389,8 +390,11 @@ export type PlanAction =
 
 /** Wait for a dependency before a step. */
 export interface PlanWait {
+  /** The service that is waited for. */
   service: string;
+  /** What each of its containers must have come to. */
   condition: ComposeDependency["condition"];
+  /** False: go on when it fails. */
   required: boolean;
 }
 
@@ -398,18 +402,23 @@ export interface PlanWait {
 export interface PlanStep {
   /** Unique in the plan: action and target, such as `create:shop-db-1`. */
   id: string;
+  /** What is done. */
   action: PlanAction;
   /** Name of the container, network, volume or image. */
   target: string;
+  /** Of a container, or the first whose image it is. */
   service?: string;
   /** com.docker.compose.container-number. */
   number?: number;
   /** Id of the existing object, as observed. */
   observedId?: string;
+  /** Why, in words. */
   reason: string;
+  /** What differs, where that is the reason. */
   changes?: FieldChange[];
   /** Ids of the steps that must be done before. */
   after: string[];
+  /** What it waits for before a container starts. */
   waits?: PlanWait[];
   /** Replace by starting the new container before the old one stops (deploy.update_config.order). */
   order?: "start-first" | "stop-first";
@@ -417,11 +426,13 @@ export interface PlanStep {
 
 /** What has to happen so that what runs is what was asked for. */
 export interface ComposePlan {
+  /** Name of the project. */
   project: string;
   /** In an order in which they could run one after the other. */
   steps: PlanStep[];
   /** What cannot be done, and why; a plan with any is not applied. */
   blocked: { service?: string; message: string }[];
+  /** What will not be as the files say, as sentences. */
   warnings: string[];
   /** Digest of the observed world: an apply refuses when it has moved. */
   world: string;

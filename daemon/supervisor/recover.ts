@@ -7,6 +7,7 @@ import type { ContainerRecord } from "../persist/record.ts";
 import { CONTAINER_ID } from "../spec/container.ts";
 import { toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
+import { bootOrder } from "./boot_order.ts";
 import { adoptRequest, type Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { takeDown } from "./launch.ts";
@@ -36,8 +37,15 @@ export function networkIds(records: ContainerRecord[]): { live: string[]; known:
 /**
  * Brings every container to a true state. The API may answer meanwhile: each container's mailbox holds later requests
  * back until it is settled.
+ *
+ * @param waits whether a container has others to wait for before it starts
+ * @returns what was done, and the ids of those that are still to be started, in an order that is the caller's to keep
  */
-export async function recover(supervisor: Supervisor, deps: SupervisorDeps): Promise<Recovery> {
+export async function recover(
+  supervisor: Supervisor,
+  deps: SupervisorDeps,
+  waits: (container: Container) => boolean = () => false,
+): Promise<{ recovery: Recovery; later: string[] }> {
   const recovery: Recovery = { adopted: 0, finished: 0, removed: 0, started: 0 };
   const restart: Container[] = [];
   await Promise.all(supervisor.all.map(async (container) => {
@@ -49,7 +57,9 @@ export async function recover(supervisor: Supervisor, deps: SupervisorDeps): Pro
   }));
   await removeOrphans(supervisor, deps);
   await takeDownEnded(supervisor, deps);
-  for (const container of restart.sort((a, b) => a.record.created.localeCompare(b.record.created))) {
+  const later = restart.filter(waits);
+  const now = restart.filter((container) => !later.includes(container));
+  for (const container of bootOrder(now, (c) => c.record)) {
     try {
       await container.start({}, false);
       recovery.started++;
@@ -57,7 +67,7 @@ export async function recover(supervisor: Supervisor, deps: SupervisorDeps): Pro
       deps.log.warn("A container could not be started at boot", { id: container.id, error: toNyxError(error) });
     }
   }
-  return recovery;
+  return { recovery, later: later.map((container) => container.id) };
 }
 
 async function settle(

@@ -267,6 +267,52 @@ function defaults(): Services {
       disconnect: () => Promise.resolve(),
       explain: () => Promise.resolve([{ subject: "8080/tcp", open: true, steps: [{ verdict: "ok", text: "It is." }] }]),
     },
+    compose: {
+      up: (_request, { onEvent }) => {
+        onEvent({ event: "step", id: "create:shop-web-1", action: "create", target: "shop-web-1", state: "done" });
+        return Promise.resolve({
+          ok: true,
+          project: "shop",
+          ids: [FAKE_ID],
+          done: ["create:shop-web-1"],
+          warnings: [],
+        });
+      },
+      down: () =>
+        Promise.resolve({
+          ok: true,
+          project: "shop",
+          removed: [FAKE_ID],
+          removed_networks: [],
+          removed_volumes: [],
+          removed_volume_paths: [],
+          removed_images: [],
+          warnings: [],
+        }),
+      act: (action) =>
+        Promise.resolve({
+          ok: true,
+          project: "shop",
+          ids: [FAKE_ID],
+          ...(action === "stop" ? { stopped: [FAKE_ID] } : {}),
+        }),
+      config: () => Promise.resolve({ ok: true, project: "shop", text: "name: shop\n", diagnostics: [] }),
+      plan: () =>
+        Promise.resolve({
+          plan: { project: "shop", steps: [], blocked: [], warnings: [], world: "0" },
+          text: "Project shop: nothing to do\n",
+          diagnostics: [],
+        }),
+      ps: () =>
+        Promise.resolve({
+          project: "shop",
+          services: ["web"],
+          containers: [{ ...summary, service: "web", number: 1, oneoff: false }],
+        }),
+      list: () => Promise.resolve([{ name: "shop", status: "running(1)", config_files: ["/c.yaml"], containers: 1 }]),
+      pull: () => Promise.resolve({ ok: true, project: "shop", ids: [], done: [], warnings: [] }),
+      run: () => Promise.resolve({ ok: true, project: "shop", id: FAKE_ID, name: "shop-web-run-1", warnings: [] }),
+    },
     system: {
       version: () => ({
         daemon: "nyxd",
@@ -329,6 +375,7 @@ export function fakeServices(parts: ServiceParts = {}): { services: Services; ca
     containers: record("containers", { ...base.containers, ...parts.containers }),
     volumes: record("volumes", { ...base.volumes, ...parts.volumes }),
     networks: record("networks", { ...base.networks, ...parts.networks }),
+    compose: record("compose", { ...base.compose, ...parts.compose }),
     system: record("system", { ...base.system, ...parts.system }),
   };
   return { services, calls };

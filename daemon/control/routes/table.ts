@@ -3,6 +3,7 @@
 import type { Route } from "../route.ts";
 import { archiveRoutes } from "./archive.ts";
 import { attachRoutes } from "./attach.ts";
+import { composeRoutes } from "./compose.ts";
 import { containerRoutes } from "./containers.ts";
 import { imageRoutes } from "./images.ts";
 import { logRoutes } from "./logs.ts";
@@ -20,4 +21,5 @@ export const ROUTES: readonly Route[] = [
   ...imageRoutes,
   ...volumeRoutes,
   ...networkRoutes,
+  ...composeRoutes,
 ];

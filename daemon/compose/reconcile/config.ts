@@ -1,0 +1,48 @@
+/** `config`: the model as text, and the lists that are made from it. */
+
+import type { ComposeConfigRequest, ComposeConfigResult } from "../../spec/compose_api.ts";
+import {
+  distinctImages,
+  listHashes,
+  listNetworks,
+  listProfiles,
+  listServices,
+  listVolumes,
+  printModel,
+  printVariables,
+} from "../print.ts";
+import type { ComposeProject } from "../project.ts";
+
+const lines = (list: readonly string[]) => list.map((line) => `${line}\n`).join("");
+
+function text(project: ComposeProject, request: ComposeConfigRequest): string {
+  const { model } = project;
+  switch (request.show ?? "model") {
+    case "model":
+      return printModel(model, { format: request.format ?? "yaml", escapeDollars: request.no_interpolate !== true });
+    case "services":
+      return lines(listServices(model));
+    case "images":
+      return lines(distinctImages(model));
+    case "volumes":
+      return lines(listVolumes(model));
+    case "networks":
+      return lines(listNetworks(model));
+    case "profiles":
+      return lines(listProfiles(project));
+    case "hash":
+      return lines(listHashes(project, request.services ?? ["*"]).map(([name, hash]) => `${name} ${hash}`));
+    case "variables":
+      return printVariables(project);
+  }
+}
+
+/** What `config` answers. */
+export function configResult(project: ComposeProject, request: ComposeConfigRequest): ComposeConfigResult {
+  return {
+    ok: true,
+    project: project.model.name,
+    text: text(project, request),
+    diagnostics: project.diagnostics.filter((d) => d.severity !== "error"),
+  };
+}
