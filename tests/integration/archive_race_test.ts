@@ -5,6 +5,7 @@ import { AT_FDCWD, O } from "../../ffi/file.ts";
 import { linuxFile } from "../../ffi/linux/file.ts";
 import { LayerWriter } from "../../workers/extract/layer_writer.ts";
 import { TarReader } from "../../workers/extract/tar/reader.ts";
+import { pathStat, unarchive } from "../../workers/rootfs/archive.ts";
 import { tar, type TarEntry } from "../support/tar_writer.ts";
 import { sh } from "./rootfs_fixture.ts";
 
@@ -56,3 +57,11 @@ for (
     }
   });
 }
+
+Deno.test("cp: a container ends and its pid becomes a process of the host, to have the host's files read and written; both are refused", async () => {
+  const root = { kind: "process" as const, pid: Deno.pid };
+  assert.throws(() => pathStat(real, { root, path: "/etc/passwd" }), { code: "failed_precondition" });
+  const { port1, port2 } = new MessageChannel();
+  await assert.rejects(unarchive(real, { root, path: "/tmp", port: port1 }), { code: "failed_precondition" });
+  port2.close();
+});

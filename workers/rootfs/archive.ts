@@ -33,7 +33,20 @@ const WRITE_LIMITS = { maxBytes: 2 ** 50, maxEntries: 1_000_000 };
 
 function openRoot(kernel: FileKernel, root: Root): OwnedFd {
   const path = root.kind === "process" ? `/proc/${root.pid}/root` : root.path;
-  return new OwnedFd(kernel, kernel.openat(AT_FDCWD, path, O.PATH | O.DIRECTORY | O.CLOEXEC));
+  const fd = new OwnedFd(kernel, kernel.openat(AT_FDCWD, path, O.PATH | O.DIRECTORY | O.CLOEXEC));
+  if (root.kind === "dir" || !isHostRoot(kernel, fd.fd)) return fd;
+  fd[Symbol.dispose]();
+  throw new NyxError(
+    "failed_precondition",
+    "Could not reach the container's files: it has just ended, and its pid is another process's; try again",
+    { retryable: true, context: { pid: root.pid } },
+  );
+}
+
+/** A container can choose when it ends, and make many processes before: its pid may be one of the host's a moment later. */
+function isHostRoot(kernel: FileKernel, fd: number): boolean {
+  const [host, found] = [kernel.statx(AT_FDCWD, "/", 0), kernel.fstat(fd)];
+  return host.ino === found.ino && host.devMajor === found.devMajor && host.devMinor === found.devMinor;
 }
 
 function missing(path: string, cause: unknown): NyxError {
