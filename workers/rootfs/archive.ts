@@ -11,7 +11,7 @@
 import { createHash } from "node:crypto";
 import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { AT, AT_FDCWD, type FileKernel, O, OwnedFd, S, writeAll } from "../../ffi/file.ts";
+import { AT_FDCWD, type FileKernel, O, OwnedFd, S, writeAll } from "../../ffi/file.ts";
 import { ByteReceiver, ByteSender } from "../channel.ts";
 import { fromBytes, toPath } from "../extract/byte_string.ts";
 import { LayerWriter } from "../extract/layer_writer.ts";
