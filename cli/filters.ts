@@ -32,6 +32,7 @@ export const EVENT_FILTERS: FilterKeys = {
   container: {},
   image: {},
   label: {},
+  network: {},
   type: { words: ["container", "image", "volume", "network", "daemon"] },
   volume: {},
 };

@@ -19,6 +19,7 @@ interface Subscriber {
 export class EventBus {
   readonly #history: EventRecord[] = [];
   readonly #subscribers = new Set<Subscriber>();
+  readonly #counts = new Map<string, number>();
   readonly #path: string | undefined;
   #file: Deno.FsFile | undefined;
   #written = 0;
@@ -28,6 +29,14 @@ export class EventBus {
   /** @param path file that keeps the history, NDJSON; undefined keeps it in memory only */
   constructor(path?: string) {
     this.#path = path;
+  }
+
+  /** How often each event came since the start. */
+  get counts(): { type: string; action: string; count: number }[] {
+    return [...this.#counts].map(([key, count]) => {
+      const [type = "", action = ""] = key.split(" ");
+      return { type, action, count };
+    });
   }
 
   /** Reads the history back; lines that cannot be read are dropped. */
@@ -53,6 +62,8 @@ export class EventBus {
   emit(type: EventRecord["type"], action: string, id: string, attributes: Record<string, string> = {}): void {
     const event: EventRecord = { time: nowRfc3339(), type, action, id, attributes };
     this.#history.push(event);
+    const key = `${type} ${action}`;
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
     if (this.#history.length > HISTORY_LIMIT) this.#history.shift();
     for (const s of this.#subscribers) {
       if (s.queue.length >= SUBSCRIBER_LIMIT) s.overflow = true;
@@ -166,6 +177,9 @@ function matches(event: EventRecord, filters: Record<string, string[]>): boolean
         case "container":
         case "id":
           return event.id === v || (v.length >= 4 && event.id.startsWith(v)) || event.attributes["name"] === v;
+        case "network":
+          return event.type === "network" &&
+            (event.id === v || (v.length >= 4 && event.id.startsWith(v)) || event.attributes["name"] === v);
         case "image":
           return event.attributes["image"] === v || event.id === v;
         case "label": {

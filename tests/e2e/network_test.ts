@@ -343,6 +343,18 @@ Deno.test("nyx network: what it prints, and what explain says of open, closed an
   assert.match(created.text, /^[0-9a-f]{64}\n$/);
   assert.match((await nyx("ls")).text, /NETWORK ID +NAME +DRIVER +SUBNET +CONTAINERS\n.*nyx +bridge.*\n.*shop +bridge/);
   assert.equal((await nyx("ls", "-q", "--no-trunc", "--filter", "label=tier=db")).text, created.text);
+  const events = await nyxd.nyx([
+    "events",
+    "--since",
+    "1h",
+    "--until",
+    "0s",
+    "--filter",
+    "network=shop",
+    "--format",
+    "{{.Action}}",
+  ]);
+  assert.equal(events.stdout, "create\n", events.stderr);
   assert.equal((await nyx("ls", "--filter", "type=builtin", "--format", "{{.Name}} {{.Scope}}")).text, "nyx local\n");
   const format = "{{.Name}} {{.Internal}} {{(index .IPAM.Config 0).Gateway}} {{.Labels.tier}}";
   assert.match((await nyx("inspect", "-f", format, "shop")).text, /^shop false 10\.\d+\.\d+\.1 db\n$/);
