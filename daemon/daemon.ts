@@ -75,6 +75,7 @@ export class Daemon {
       addresses,
       crunVersion,
       supervisor,
+      supervision: deps,
       stages: deps.stages,
       images,
       volumes,

@@ -3,8 +3,11 @@
 import { invalid, type NyxClient, NyxError } from "../../mod.ts";
 import { defineCommand } from "../args/definition.ts";
 import { INSPECT_FLAGS, inspectAll } from "../inspect_objects.ts";
+import type { Context } from "../context.ts";
+import { EXIT } from "../failure.ts";
 import { dockerNames } from "../render/inspect_view.ts";
 import { dockerNetwork } from "../render/network_view.ts";
+import { why } from "../render/why.ts";
 
 const TYPES = ["container", "image", "volume", "network"] as const;
 
@@ -26,6 +29,18 @@ function lookup(
   );
 }
 
+/** Says why containers stopped, with their last lines. */
+async function tellWhy(context: Context, client: NyxClient, names: readonly string[]): Promise<number> {
+  for (const [i, name] of names.entries()) {
+    const details = await client.containers.inspect(name);
+    let lines = "";
+    const decoder = new TextDecoder();
+    for await (const b of client.containers.logs(name, { tail: 5 })) lines += decoder.decode(b, { stream: true });
+    context.out.text(`${i === 0 ? "" : "\n"}${why(details, lines.split("\n").filter((l) => l !== "")).join("\n")}\n`);
+  }
+  return EXIT.ok;
+}
+
 /** `nyx inspect`. */
 export const command = defineCommand({
   summary: "Show all about containers, images, volumes or networks",
@@ -37,6 +52,7 @@ export const command = defineCommand({
       help: "",
       refuse: "sizes of single containers are not measured; see: nyx system df",
     },
+    why: { type: "bool", help: "Tell in words how a container is and why it stopped" },
     type: {
       type: "value",
       value: "TYPE",
@@ -49,6 +65,7 @@ export const command = defineCommand({
     const only = TYPES.find((type) => type === flags.type);
     if (flags.type !== undefined && only === undefined) throw invalid("type", flags.type, `use ${TYPES.join(", ")}`);
     const client = await context.client();
+    if (flags.why === true) return await tellWhy(context, client, operands);
     return await inspectAll(context, operands, flags.format, async (name) => {
       let first: unknown;
       // No container and no volume has such characters in its name: it is an image's reference.

@@ -111,10 +111,15 @@ const network: CommandTable = {
   rm: { summary: "Remove networks", aliases: ["remove"], load: () => import("./network_rm.ts") },
 };
 
+const doctor: CommandNode = { summary: "Look for what on this host hinders nyx", load: () => import("./doctor.ts") };
+
 const system: CommandTable = {
+  check: { summary: "Compare records with what is there, and repair", load: () => import("./system_check.ts") },
   df: { summary: "Show disk usage", load: () => import("./system_df.ts") },
+  doctor,
   events,
   info,
+  prune: { summary: "Remove everything that is not used", load: () => import("./system_prune.ts") },
   shutdown: { summary: "Stop all containers and the daemon", load: () => import("./system_shutdown.ts") },
 };
 
@@ -144,6 +149,7 @@ export const COMMANDS: CommandTable = {
   cp,
   create,
   diff,
+  doctor,
   events,
   export: exportNode,
   help: { summary: "Show help on a command", load: () => import("./help.ts") },

@@ -1,6 +1,6 @@
 /** Calls about the daemon itself. */
 
-import type { DiskUsage, EventRecord, SystemInfo, VersionInfo } from "../spec/api.ts";
+import type { CheckResult, DiskUsage, DoctorFinding, EventRecord, SystemInfo, VersionInfo } from "../spec/api.ts";
 import type { Abortable } from "./containers.ts";
 import { filterList } from "./filters.ts";
 import type { Transport } from "./transport.ts";
@@ -46,6 +46,24 @@ export class SystemCalls {
   /** Disk usage by kind. */
   df(): Promise<DiskUsage> {
     return this.#transport.json("GET", "/v1/system/df");
+  }
+
+  /** Compares records with what is there; with `repair` removes what belongs to nobody. */
+  check(options: { repair?: boolean } = {}): Promise<CheckResult> {
+    return this.#transport.json("POST", "/v1/system/check", { body: options });
+  }
+
+  /** What of the host helps or hinders, the worst first. */
+  async doctor(): Promise<DoctorFinding[]> {
+    return (await this.#transport.json<{ findings: DoctorFinding[] }>("GET", "/v1/system/doctor")).findings;
+  }
+
+  /** Metrics in Prometheus's text format. */
+  async metrics(): Promise<string> {
+    let text = "";
+    const decoder = new TextDecoder();
+    for await (const bytes of this.#transport.bytes("GET", "/metrics")) text += decoder.decode(bytes, { stream: true });
+    return text;
   }
 
   /** Events as they happen, until the loop is left. */

@@ -4,11 +4,13 @@
  */
 
 import type {
+  CheckResult,
   CommitRequest,
   ContainerDetails,
   ContainerSummary,
   CreateResult,
   DiskUsage,
+  DoctorFinding,
   EventRecord,
   ExecRequest,
   ExplainPath,
@@ -227,6 +229,12 @@ export interface SystemService {
   version(): VersionInfo;
   info(): Promise<SystemInfo>;
   df(): Promise<DiskUsage>;
+  /** Compares records with what is there; with `repair` removes what belongs to nobody. */
+  check(options: { repair: boolean }): Promise<CheckResult>;
+  /** What of the host helps or hinders. */
+  doctor(): Promise<DoctorFinding[]>;
+  /** Metrics in Prometheus's text format. */
+  metrics(): string;
   /** Events from `since` on; follows until aborted unless `until` lies in the past. */
   events(
     options: { since?: string; until?: string; filters: Record<string, string[]>; signal: AbortSignal },

@@ -48,6 +48,8 @@ export interface RecordedState {
   attempts: number;
   /** When the next attempt is due, while restarting. */
   nextRestartAt?: string;
+  /** Lines of output that could not be logged. */
+  logDropped?: number;
   /** A user asked for it to be down. */
   stoppedByUser: boolean;
   health?: { status: HealthStatus; failingStreak: number; log: HealthResult[] };

@@ -149,6 +149,8 @@ export interface ContainerDetails {
     started_at?: string;
     finished_at?: string;
     restart_count: number;
+    /** Lines of output that were not logged, by the mode `drop` or because the disk was full. */
+    log_dropped?: number;
     health?: { status: HealthStatus; failing_streak: number; log: HealthResult[] };
   };
   /** Where it can be reached. `netns` is a path. */
@@ -704,6 +706,36 @@ export interface CommitResult {
   id: string;
   /** Canonical name. */
   ref?: string;
+}
+
+/** One difference that a check found. */
+export interface CheckFinding {
+  /** Belongs to nobody, or is not there. */
+  kind: "orphan" | "missing";
+  /** Container. */
+  id: string;
+  /** A sentence. */
+  message: string;
+}
+
+/** POST /v1/system/check. */
+export interface CheckResult {
+  /** What differs now. */
+  findings: CheckFinding[];
+  /** What was repaired. */
+  repaired: CheckFinding[];
+}
+
+/** One finding about the host. */
+export interface DoctorFinding {
+  /** What was looked at. */
+  name: string;
+  /** How it is: fail keeps something from working. */
+  state: "ok" | "warn" | "fail";
+  /** What was found. */
+  found: string;
+  /** What to do, unless it is ok. */
+  fix?: string;
 }
 
 /** Answer of the prune routes of containers and volumes. */

@@ -173,7 +173,7 @@ export async function readopt(supervisor: Supervisor, deps: SupervisorDeps): Pro
 }
 
 /** Removes files of containers that have no record, and mounts below overlay/ that nobody uses. */
-async function removeOrphans(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
+export async function removeOrphans(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
   const { rootfs, streams } = deps.stages;
   const known = new Set(supervisor.all.map((c) => c.id));
   const { baseDir } = deps;
@@ -201,7 +201,7 @@ async function removeOrphans(supervisor: Supervisor, deps: SupervisorDeps): Prom
  * Takes down what is left of containers that have ended: nyxd died between writing that down and cleaning up. Also takes up
  * removals of root directories that were under way.
  */
-async function takeDownEnded(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
+export async function takeDownEnded(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
   const { baseDir, stages } = deps;
   const { targets } = await stages.rootfs.call("listMounts", { baseDir });
   const mounted = targets.filter((t) => t.startsWith(`${baseDir}/overlay/`)).map((t) => t.split("/").at(-2) ?? "");

@@ -170,6 +170,8 @@ export class Supervisor implements ContainerService, Owner {
     if (container === undefined) return;
     if (event.kind === "exit") this.#keep(container.onExit(event.exit));
     else if (event.kind === "dropped") {
+      container.record.state.logDropped = (container.record.state.logDropped ?? 0) + event.lines;
+      this.#keep(container.save());
       this.#deps.log.warn("Log lines were dropped", { id: event.id, lines: event.lines });
       container.emit("log_dropped", { lines: String(event.lines) });
     }

@@ -97,6 +97,7 @@ export function detailsOf(record: ContainerRecord, baseDir: string): ContainerDe
       ...(state.startedAt === undefined ? {} : { started_at: state.startedAt }),
       ...(state.finishedAt === undefined ? {} : { finished_at: state.finishedAt }),
       restart_count: state.restartCount,
+      ...(state.logDropped === undefined ? {} : { log_dropped: state.logDropped }),
       ...(state.health === undefined ? {} : {
         health: { status: state.health.status, failing_streak: state.health.failingStreak, log: state.health.log },
       }),

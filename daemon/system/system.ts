@@ -1,15 +1,28 @@
 /** The daemon about itself: version, facts, disk usage, events, shutdown. */
 
+import { statfs } from "node:fs/promises";
 import type { SystemService } from "../control/services.ts";
 import type { DaemonConfig } from "../config.ts";
 import type { EventBus } from "../events/bus.ts";
-import type { DiskUsage, DiskUsageRow, EventRecord, SystemInfo, VersionInfo, VolumeInfo } from "../spec/api.ts";
+import type {
+  CheckResult,
+  DiskUsage,
+  DiskUsageRow,
+  DoctorFinding,
+  EventRecord,
+  SystemInfo,
+  VersionInfo,
+  VolumeInfo,
+} from "../spec/api.ts";
 import { API_VERSION, VERSION } from "../spec/version.ts";
 import { LIVE } from "../supervisor/machine.ts";
-import type { Stages } from "../supervisor/deps.ts";
+import type { Stages, SupervisorDeps } from "../supervisor/deps.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import type { HostFacts } from "../../workers/protocol.ts";
+import { check } from "./check.ts";
+import { diagnoseHost } from "./doctor.ts";
 import type { LoopDelay } from "./loop_delay.ts";
+import { renderMetrics } from "./metrics.ts";
 
 /** What the system service needs. */
 export interface SystemDeps {
@@ -19,6 +32,8 @@ export interface SystemDeps {
   addresses: { subnet: string; gateway: string };
   crunVersion: string;
   supervisor: Supervisor;
+  /** What the supervisor works with. */
+  supervision: SupervisorDeps;
   stages: Stages;
   images: {
     readonly count: number;
@@ -120,6 +135,88 @@ export class System implements SystemService {
       ],
       total: bytes.at(-1) ?? 0,
     };
+  }
+
+  /** Compares records with what is there. */
+  check({ repair }: { repair: boolean }): Promise<CheckResult> {
+    return check(this.#deps.supervisor, this.#deps.supervision, repair);
+  }
+
+  /** What of the host helps or hinders. */
+  async doctor(): Promise<DoctorFinding[]> {
+    const { config: { baseDir }, host, crunVersion, warnings, stages } = this.#deps;
+    const [{ bavail, blocks, bsize }, { findings }] = await Promise.all([
+      statfs(baseDir),
+      stages.network.call("diagnose", {}),
+    ]);
+    const disk = { free: bavail * bsize, total: blocks * bsize };
+    const own = warnings.filter((w) => !findings.includes(w));
+    return diagnoseHost({ host, crunVersion, disk, network: findings, warnings: own, now: Date.now() });
+  }
+
+  /** Metrics in Prometheus's text format. */
+  metrics(): string {
+    const { supervisor, images, events, delay, stages } = this.#deps;
+    const { p50, p99, max } = delay.read();
+    const all = supervisor.all;
+    const states = Map.groupBy(all, (c) => c.status);
+    const each = (value: (c: typeof all[number]) => number) =>
+      all.map((c) => ({ labels: { id: c.id.slice(0, 12), name: c.name }, value: value(c) }));
+    return renderMetrics([
+      { name: "nyxd_info", type: "gauge", help: "The daemon.", samples: [{ labels: { version: VERSION }, value: 1 }] },
+      {
+        name: "nyxd_uptime_seconds",
+        type: "gauge",
+        help: "Time since the daemon began.",
+        samples: [{ value: Math.round(performance.now()) / 1000 }],
+      },
+      {
+        name: "nyxd_resident_memory_bytes",
+        type: "gauge",
+        help: "Memory of the daemon.",
+        samples: [{ value: Deno.memoryUsage().rss }],
+      },
+      {
+        name: "nyxd_event_loop_delay_milliseconds",
+        type: "gauge",
+        help: "How late timers of the main thread fired in the last minute.",
+        samples: [["0.5", p50], ["0.99", p99], ["1", max]].map(([quantile, value]) => ({
+          labels: { quantile: String(quantile) },
+          value: Number(value),
+        })),
+      },
+      {
+        name: "nyxd_worker_requests",
+        type: "gauge",
+        help: "Requests that a stage has under way.",
+        samples: Object.entries(stages).map(([stage, host]) => ({ labels: { stage }, value: host.pending })),
+      },
+      {
+        name: "nyxd_containers",
+        type: "gauge",
+        help: "Containers by state.",
+        samples: [...states].map(([state, list]) => ({ labels: { state }, value: list.length })),
+      },
+      { name: "nyxd_images", type: "gauge", help: "Images.", samples: [{ value: images.count }] },
+      {
+        name: "nyxd_events_total",
+        type: "counter",
+        help: "Events by kind since the start: pulls, starts, ends.",
+        samples: events.counts.map(({ type, action, count }) => ({ labels: { type, action }, value: count })),
+      },
+      {
+        name: "nyx_container_restarts_total",
+        type: "counter",
+        help: "Restarts by policy.",
+        samples: each((c) => c.record.state.restartCount),
+      },
+      {
+        name: "nyx_container_log_dropped_lines_total",
+        type: "counter",
+        help: "Lines of output that were not logged.",
+        samples: each((c) => c.record.state.logDropped ?? 0),
+      },
+    ]);
   }
 
   /** Events. */

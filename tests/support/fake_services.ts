@@ -314,6 +314,9 @@ function defaults(): Services {
       run: () => Promise.resolve({ ok: true, project: "shop", id: FAKE_ID, name: "shop-web-run-1", warnings: [] }),
     },
     system: {
+      check: () => Promise.resolve({ findings: [], repaired: [] }),
+      doctor: () => Promise.resolve([{ name: "kernel", state: "ok", found: "6" }]),
+      metrics: () => "nyxd_info 1\n",
       version: () => ({
         daemon: "nyxd",
         version: "0.0.0",

@@ -5,7 +5,7 @@ import type { EventRecord } from "../../spec/api.ts";
 import { lineOf, streamBody, streamed } from "../respond.ts";
 import { type Route, route } from "../route.ts";
 import { shutdownBody } from "../schema/requests.ts";
-import { diskUsage, eventRecord, systemInfo, versionInfo } from "../schema/responses.ts";
+import { checkResult, diskUsage, doctorResult, eventRecord, systemInfo, versionInfo } from "../schema/responses.ts";
 import { filters, flagOr, moment } from "../schema/values.ts";
 
 async function* eventLines(
@@ -56,6 +56,40 @@ export const systemRoutes: Route[] = [
     summary: "Disk usage by kind, as du counts it.",
     result: diskUsage,
     handle: ({ context }) => context.services.system.df(),
+  }),
+  route({
+    method: "POST",
+    path: "/v1/system/check",
+    tag: "system",
+    operationId: "check",
+    summary:
+      "Compares records with files, mounts, namespaces, leases and processes; `repair` removes what is nobody's.",
+    body: z.strictObject({ repair: z.boolean().default(false) }),
+    result: checkResult,
+    handle: ({ body, context }) => context.services.system.check(body),
+  }),
+  route({
+    method: "GET",
+    path: "/v1/system/doctor",
+    tag: "system",
+    operationId: "doctor",
+    summary: "What of the host helps or hinders, each finding with its fix.",
+    result: doctorResult,
+    async handle({ context }) {
+      return { findings: await context.services.system.doctor() };
+    },
+  }),
+  route({
+    method: "GET",
+    path: "/metrics",
+    tag: "system",
+    operationId: "metrics",
+    summary: "Metrics in Prometheus's text format.",
+    others: [{ type: "text/plain", description: "Text format 0.0.4." }],
+    handle: ({ context }) =>
+      new Response(context.services.system.metrics(), {
+        headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+      }),
   }),
   route({
     method: "GET",

@@ -106,6 +106,7 @@ export const containerDetails = z.strictObject({
     started_at: text.exactOptional(),
     finished_at: text.exactOptional(),
     restart_count: whole,
+    log_dropped: whole.exactOptional(),
     health: z.strictObject({ status: health, failing_streak: whole, log: z.array(probe) }).exactOptional(),
   }),
   network: z.strictObject({
@@ -183,6 +184,21 @@ export const changesResult = z.strictObject({
   changes: z.array(
     z.strictObject({ kind: z.enum(["A", "C", "D"]), path: text }) satisfies z.ZodType<api.FilesystemChange>,
   ),
+});
+
+const checkFinding = z.strictObject({ kind: z.enum(["orphan", "missing"]), id: text, message: text });
+
+/** POST /v1/system/check. */
+export const checkResult = z.strictObject({
+  findings: z.array(checkFinding),
+  repaired: z.array(checkFinding),
+}) satisfies z.ZodType<api.CheckResult>;
+
+/** GET /v1/system/doctor. */
+export const doctorResult = z.strictObject({
+  findings: z.array(
+    z.strictObject({ name: text, state: z.enum(["ok", "warn", "fail"]), found: text, fix: text.exactOptional() }),
+  ) satisfies z.ZodType<api.DoctorFinding[]>,
 });
 
 /** Prune routes of containers and volumes. */
