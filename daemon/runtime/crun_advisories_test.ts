@@ -30,7 +30,7 @@ Deno.test("crunWarnings: one sentence that names each and its fix; none for a ve
   assert.equal(more.length, 0);
   assert.match(
     text,
-    /crun 1\.8\.1 .* CVE-2025-24965 \(.*krun; fixed in 1\.20\).*CVE-2026-88265 \(.*known up to 1\.29\.1\)/,
+    /crun 1\.8\.1 .* CVE-2025-24965 \(.*krun.*; fixed in 1\.20\).*CVE-2026-88265 \(.*known up to 1\.29\.1\)/,
   );
   assert.doesNotMatch(text, /CVE-2024-21626|CVE-2022-27650/);
   assert.deepEqual(crunWarnings("2.0"), []);
