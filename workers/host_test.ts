@@ -19,7 +19,10 @@ async function withHost(
     start: () => new Worker(new URL("../tests/support/workers/echo.ts", import.meta.url), { type: "module" }),
     onEvent: (e) => seen.events.push(e),
     onLog: (_level, msg) => seen.logs.push(msg),
-    onRespawn: () => seen.respawns++,
+    onRespawn: () => {
+      seen.respawns++;
+      return undefined;
+    },
     ...(maxPending === undefined ? {} : { maxPending }),
   });
   try {
