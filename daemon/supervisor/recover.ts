@@ -127,13 +127,15 @@ async function adopt(
   );
   if (found === undefined) return;
   if (found.state === "running") {
+    const before = JSON.stringify(record.state);
     record.state.pid = found.pid;
     if (wasStarting) record.state.status = "running";
     record.state.startedAt ??= nowRfc3339();
     recovery.adopted++;
     const stopping = record.state.status === "stopping";
     if (stopping) record.state.status = "running";
-    await container.save();
+    // Most are as they were written down: a hundred of them need not wait for the disk.
+    if (JSON.stringify(record.state) !== before) await container.save();
     container.adopted();
     if (stopping) void container.stop(record.stopSignal, (record.spec.stopTimeoutS ?? 10) * 1000).catch(() => {});
     return;
