@@ -12,6 +12,9 @@ const QUERIES: Record<string, string> = {
   inspectImage: "?ref=busybox",
   imageHistory: "?ref=busybox",
   saveImages: "?ref=busybox",
+  containerPathStat: "?path=/etc",
+  readContainerArchive: "?path=/etc",
+  writeContainerArchive: "?path=/tmp",
   listContainers: "?detail=1",
   listImages: "?detail=1",
 };
