@@ -210,10 +210,12 @@ export type RootfsStage = {
       result: { devices: HostDevice[] };
       progress: never;
     };
-    /** Checks the host side of a bind mount: what it is, made as a directory when missing and `create`. not_found otherwise. */
+    /** Checks the host side of a bind mount: what it is, made as a directory when missing and `create`; not_found
+     * otherwise. A propagation that the mount below cannot give is failed_precondition. The source
+     * comes back, or a bind of it in the container's own directory where the streams worker may not see it. */
     bindSource: {
-      request: { source: string; create: boolean };
-      result: { kind: "dir" | "file"; created: boolean };
+      request: { source: string; create: boolean; propagation?: string; id: string; baseDir: string; index: number };
+      result: { kind: "dir" | "file"; created: boolean; source: string };
       progress: never;
     };
     /** Mounts what a volume's driver options describe over its directory, unless something is mounted there. */

@@ -179,8 +179,16 @@ export class Volumes implements VolumeService {
       case "bind": {
         const { source } = spec;
         const create = spec.bind?.createSource === true;
-        const { kind } = await this.#options.rootfs.call("bindSource", { source, create });
-        return pair("bind", source, target, bindOptions(spec, kind), { anonymous: false });
+        const propagation = spec.bind?.propagation;
+        const place = { id: containerId, baseDir: this.#options.baseDir, index };
+        const { kind, source: from } = await this.#options.rootfs.call("bindSource", {
+          source,
+          create,
+          ...place,
+          ...(propagation === undefined ? {} : { propagation }),
+        });
+        const { recorded, resolved } = pair("bind", source, target, bindOptions(spec, kind), { anonymous: false });
+        return { recorded, resolved: { ...resolved, source: from } };
       }
       case "tmpfs":
         return pair("tmpfs", "tmpfs", target, tmpfsOptions(spec), { anonymous: false });

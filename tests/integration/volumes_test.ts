@@ -144,12 +144,12 @@ Deno.test("Volumes.resolve: bind sources must exist, unless they are to be made"
   assert.equal(sh(`stat -c '%F %a' ${source}`), "directory 755\n");
   await assert.rejects(f.resolve({ type: "bind", source: "rel", target: "/a" }), code("invalid_argument"));
   const { resolved } = await f.resolve(
-    { type: "bind", source, target: "/a", readOnly: true, bind: { propagation: "rslave", nonRecursive: true } },
+    { type: "bind", source, target: "/a", readOnly: true, bind: { propagation: "private", nonRecursive: true } },
     { type: "bind", source: "/dev/null", target: "/n" },
     { type: "bind", source: "/etc/passwd", target: "/p", readOnly: true },
   );
   assert.deepEqual(resolved.map((r) => r.options), [
-    ["bind", "rslave", "ro"],
+    ["bind", "private", "ro"],
     ["bind", "rprivate", "rw"],
     ["bind", "rprivate", "ro"],
   ]);

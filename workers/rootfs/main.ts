@@ -17,7 +17,7 @@ import { RootfsOperations } from "./operations.ts";
 import { checkAbsolute } from "./paths.ts";
 import { removeTree } from "./remove_tree.ts";
 import { diskUsage } from "./usage.ts";
-import { bindSource, bindSubpath, mountVolume } from "./volume_mounts.ts";
+import { bindSeen, bindSource, bindSubpath, checkPropagation, mountVolume } from "./volume_mounts.ts";
 
 const kernel = { ...linuxFile(), ...linuxMount() };
 const log = emitter<RootfsStage>();
@@ -34,7 +34,11 @@ serve<RootfsStage>("rootfs", {
   shareDir: ({ path }) => ({ mounted: shareDirectory(kernel, checkAbsolute("path", path)) }),
   unmountBelow: async ({ path }) => ({ unmounted: await unmountBelow(kernel, checkAbsolute("path", path)) }),
   hostDevices: ({ devices, all }) => ({ devices: hostDevices(kernel, devices, all) }),
-  bindSource: ({ source, create }) => bindSource(kernel, source, create),
+  bindSource: ({ source, create, propagation, ...place }) => {
+    const found = bindSource(kernel, source, create);
+    const { unseen } = checkPropagation(kernel, source, propagation);
+    return { ...found, source: unseen ? bindSeen(kernel, { ...place, source }) : source };
+  },
   mountVolume: (request) => ({ mounted: mountVolume(kernel, request) }),
   bindSubpath: (request) => bindSubpath(kernel, request),
   hostFacts: () => readHostFacts(kernel),

@@ -3,8 +3,9 @@
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT, AT_FDCWD, type FileKernel, type FileStat, O, OwnedFd, RESOLVE, S } from "../../ffi/file.ts";
-import { type MountKernel, MOVE_MOUNT, MS, OPEN_TREE, UMOUNT } from "../../ffi/mount.ts";
-import { mountAt } from "./mount_table.ts";
+import { type MountKernel, MOVE_MOUNT, MS, OPEN_TREE, SETATTR, UMOUNT } from "../../ffi/mount.ts";
+import type { MountInfo } from "../../ffi/mountinfo.ts";
+import { mountAt, readMounts } from "./mount_table.ts";
 import { checkAbsolute, overlayPaths } from "./paths.ts";
 
 /** Directory below overlay/<id> for mounts that belong to one container. */
@@ -43,12 +44,119 @@ export function bindSource(
     made += `/${part}`;
     try {
       kernel.mkdirat(AT_FDCWD, made, 0o755);
-      kernel.fchmodat(AT_FDCWD, made, 0o755);
+      // By descriptor: whoever owns its parent could put a link in its place, which chmod(2) by name would follow.
+      using dir = new OwnedFd(kernel, kernel.openat(AT_FDCWD, made, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC));
+      kernel.fchmod(dir.fd, 0o755);
     } catch (e) {
       if (!isErrno(e, "EEXIST", "EROFS") || tryStat(kernel, made) === undefined) throw e;
     }
   }
   return { kind: "dir", created: true };
+}
+
+/** Mounts from the one that a path lies on up to the root's. */
+function mountsUnder(mounts: readonly MountInfo[], path: string): MountInfo[] {
+  const covers = (point: string) => point === "/" || path === point || path.startsWith(`${point}/`);
+  let at: MountInfo | undefined;
+  for (const mount of mounts) {
+    if (covers(mount.mountPoint) && mount.mountPoint.length >= (at?.mountPoint.length ?? 0)) at = mount;
+  }
+  const chain: MountInfo[] = [];
+  while (at !== undefined && !chain.includes(at)) {
+    chain.push(at);
+    const { parentId } = at;
+    at = mounts.find((mount) => mount.id === parentId);
+  }
+  return chain;
+}
+
+const isShared = (mount: MountInfo | undefined) => mount?.optional.some((o) => o.startsWith("shared:")) === true;
+
+/** Whether crun runs in a mount namespace of its own, as the streams worker does where both cgroup versions have controllers. */
+function isHybrid(kernel: FileKernel): boolean {
+  return tryStat(kernel, "/sys/fs/cgroup/unified/cgroup.procs") !== undefined;
+}
+
+/**
+ * Where a bind's source lies (mount_namespaces(7)). Mounts are passed on from shared ones, and received from shared and slave
+ * ones; the kernel would accept another propagation and do nothing.
+ *
+ * @returns whether it lies on a mount that crun may not see: made later, on a parent that is not shared
+ * @throws NyxError failed_precondition for a propagation that cannot be given, with the reason and the fix
+ */
+export function checkPropagation(kernel: FileKernel, source: string, propagation = "rprivate"): { unseen: boolean } {
+  const mode = propagation.replace(/^r/, "");
+  const hybrid = isHybrid(kernel);
+  if (mode === "private" && !hybrid) return { unseen: false };
+  using found = new OwnedFd(kernel, kernel.openat(AT_FDCWD, source, O.PATH | O.CLOEXEC));
+  const path = new TextDecoder().decode(kernel.readlinkat(AT_FDCWD, `/proc/self/fd/${found.fd}`));
+  const [under, ...above] = mountsUnder(readMounts(kernel), path);
+  const quiet = above.find((parent) => !isShared(parent));
+  const unseen = hybrid && quiet !== undefined;
+  if (mode === "private") return { unseen };
+  const slave = under?.optional.some((o) => o.startsWith("master:")) === true;
+  const point = under?.mountPoint ?? "/";
+  const refuse = (reason: string) =>
+    new NyxError("failed_precondition", `Could not bind ${source} with propagation ${propagation}: ${reason}`, {
+      context: { field: "mounts", value: propagation },
+    });
+  if (!isShared(under) && !(mode === "slave" && slave)) {
+    throw refuse(
+      `it lies on the mount ${point}, which is ${slave ? "a slave" : "private"}; ` +
+        `share that with "mount --make-shared ${point}", or leave ${propagation} out`,
+    );
+  }
+  if (hybrid && mode === "shared") {
+    throw refuse(
+      "on hosts with both cgroup versions crun has a mount namespace of its own, from which no mount comes back; use rslave",
+    );
+  }
+  if (unseen) {
+    throw refuse(
+      `the mount ${quiet?.mountPoint} above it is private, so that crun may not see it; ` +
+        `share that with "mount --make-rshared ${quiet?.mountPoint}" and start nyxd again`,
+    );
+  }
+  return { unseen };
+}
+
+/**
+ * Binds a path of the host to overlay/<id>/mounts/<index>, which every namespace of nyx sees.
+ *
+ * @returns where it is bound
+ */
+export function bindSeen(
+  kernel: FileKernel & MountKernel,
+  request: { id: string; baseDir: string; index: number; source: string },
+): string {
+  const { dir } = overlayPaths(request.baseDir, request.id);
+  using found = new OwnedFd(kernel, kernel.openat(AT_FDCWD, request.source, O.PATH | O.CLOEXEC));
+  return bindOpened(kernel, dir, request.index, found.fd).source;
+}
+
+/** Binds what is open to overlay/<id>/mounts/<index>, with what is mounted below it. */
+function bindOpened(
+  kernel: FileKernel & MountKernel,
+  dir: string,
+  index: number,
+  fd: number,
+): { source: string; kind: "dir" | "file" } {
+  const isDir = (kernel.fstat(fd).mode & S.IFMT) === S.IFDIR;
+  const point = `${dir}/${CONTAINER_MOUNTS}/${index}`;
+  if (mountAt(kernel, point) !== undefined) kernel.umount2(point, UMOUNT.DETACH | UMOUNT.NOFOLLOW);
+  makePoint(kernel, dir, point, isDir);
+  using tree = new OwnedFd(
+    kernel,
+    kernel.openTree(fd, "", OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.EMPTY_PATH | OPEN_TREE.RECURSIVE),
+  );
+  // Else unmounting the copy would, through shared mounts, unmount what is below the original as well.
+  kernel.mountSetattr(tree.fd, "", SETATTR.EMPTY_PATH | SETATTR.RECURSIVE, {
+    set: 0,
+    clear: 0,
+    propagation: MS.PRIVATE,
+  });
+  kernel.moveMount(tree.fd, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH);
+  return { source: point, kind: isDir ? "dir" : "file" };
 }
 
 const FLAG_OPTIONS: Readonly<Record<string, { set: number } | { clear: number }>> = {
@@ -124,16 +232,7 @@ export function bindSubpath(
   if (!Number.isInteger(request.index) || request.index < 0) throw invalid("index", request.index, "use a count");
   using volume = new OwnedFd(kernel, kernel.openat(AT_FDCWD, volumeDir, O.PATH | O.DIRECTORY | O.CLOEXEC));
   using found = openBeneath(kernel, volume.fd, request.subpath);
-  const isDir = (kernel.fstat(found.fd).mode & S.IFMT) === S.IFDIR;
-  const point = `${dir}/${CONTAINER_MOUNTS}/${request.index}`;
-  if (mountAt(kernel, point) !== undefined) kernel.umount2(point, UMOUNT.DETACH | UMOUNT.NOFOLLOW);
-  makePoint(kernel, dir, point, isDir);
-  using tree = new OwnedFd(
-    kernel,
-    kernel.openTree(found.fd, "", OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.EMPTY_PATH | OPEN_TREE.RECURSIVE),
-  );
-  kernel.moveMount(tree.fd, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH);
-  return { source: point, kind: isDir ? "dir" : "file" };
+  return bindOpened(kernel, dir, request.index, found.fd);
 }
 
 /**
