@@ -74,7 +74,11 @@ async function installedCli(dir: string, socket: string): Promise<Bench["nyx"]> 
 async function attachedRun({ nyxd, image }: Bench): Promise<void> {
   const attach = { stdin: false, stdout: true, stderr: true };
   const stream = await nyxd.client.containers.attachRun({ image, args: ["true"], autoRemove: true, attach });
-  for await (const _ of stream);
+  let code: number | undefined;
+  for await (const item of stream) {
+    if (item.kind === "event" && item.event.event === "exit") code = item.event.exitCode;
+  }
+  if (code !== 0) throw new Error(`The container ended with exit code ${code}`);
 }
 
 async function rowRun(b: Bench): Promise<void> {
@@ -134,13 +138,21 @@ async function rowMany(b: Bench): Promise<void> {
   const once = async (to: Record<string, number[]>, job: Parameters<typeof subjects>[0]) => {
     for (const [name, subject] of Object.entries(subjects(job))) if (subject) note(to, { [name]: [await subject()] });
   };
-  for (let round = 0; round < 3; round++) {
+  const removeAll = async () => {
+    note(removed, { nyx: [await timed(() => b.nyx("rm", "-f", ...names))] });
+    for (const p of Object.values(b.peers)) {
+      // Without it podman waits for the containers to heed TERM.
+      const noGrace = p.name === "podman" ? ["-t", "0"] : [];
+      note(removed, { [p.name]: [await timed(() => p.run("rm", "-f", ...noGrace, ...names))] });
+    }
+  };
+  for (let round = 0; round < 2; round++) {
     await once(inRow, async (run) => {
       for (const n of names) await start(run)(n);
     });
-    await once(removed, (run) => run("rm", "-f", ...names));
+    await removeAll();
     await once(atOnce, (run) => Promise.all(names.map(start(run))));
-    await once(removed, (run) => run("rm", "-f", ...names));
+    await removeAll();
   }
   const against = ["docker", "podman"];
   print(judge("20 x run -d in a row, ms", inRow, { of: "nyx", against, atMost: 0.25 }));
@@ -169,12 +181,12 @@ async function rowMemory(b: Bench): Promise<void> {
   await Promise.all(ids.map((r) => b.nyxd.client.containers.remove(r.id, { force: true })));
 }
 
-async function rowVersion(b: Bench, dir: string): Promise<void> {
+async function rowVersion(dir: string): Promise<void> {
   await Deno.writeTextFile(`${dir}/empty.js`, "");
   const empty = () => sh(Deno.execPath(), ["run", "--quiet", "--no-check", "--no-config", `${dir}/empty.js`]);
   const results = await alternate({
     "empty script": () => timed(empty),
-    "nyx --version": () => timed(() => b.nyx("--version")),
+    "nyx --version": () => timed(() => sh(`${dir}/bin/nyx`, ["--version"])),
   }, rounds * 2);
   print(judge("nyx --version, ms", results, { of: "nyx --version", against: ["empty script"], atMost: 1.6 }));
 }
@@ -251,7 +263,7 @@ async function main(): Promise<void> {
       nyx: await installedCli(dir, nyxd.socket),
     };
     console.log("| row | medians | ratio | budget | |\n| --- | --- | --- | --- | --- |");
-    if (wants("version")) await rowVersion(bench, dir);
+    if (wants("version")) await rowVersion(dir);
     if (wants("run")) await rowRun(bench);
     if (wants("exec")) await rowExec(bench);
     if (wants("many")) await rowMany(bench);

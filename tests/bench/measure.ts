@@ -19,6 +19,9 @@ export async function timed(job: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
+/** Between two runs: what one leaves to be cleaned up is not to be paid by the next. */
+const PAUSE_MS = 60;
+
 /**
  * Measures all subjects in alternation.
  *
@@ -31,6 +34,7 @@ export async function alternate(subjects: Subjects, rounds: number): Promise<Rec
       if (subject === undefined) continue;
       const value = await subject();
       if (round >= 0) (results[name] ??= []).push(value);
+      await new Promise((r) => setTimeout(r, PAUSE_MS));
     }
   }
   return results;
