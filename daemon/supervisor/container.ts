@@ -17,6 +17,8 @@ import { attemptsAfter, backoffMs, shouldRestart } from "./restart.ts";
 export interface Owner {
   /** Facts about the containers that this one joins. */
   joined(record: ContainerRecord): Joined;
+  /** Throws when the host has no room for the container that is starting. */
+  demandRoom(): void;
   /** The process runs: start watching its health. */
   started(container: Container): void;
   /** The process has ended: stop watching. */
@@ -150,10 +152,13 @@ export class Container {
     delete state.error;
     delete state.exitCode;
     delete state.finishedAt;
+    // What the process before was like says nothing about this one.
+    delete state.health;
     state.oomKilled = false;
     this.#exited = Promise.withResolvers();
     this.#exited.promise.catch(() => {});
     try {
+      this.#owner.demandRoom();
       state.pid = await launch(this.#deps, this.record, this.#owner.joined(this.record), options);
     } catch (e) {
       throw await this.#startFailed(e);

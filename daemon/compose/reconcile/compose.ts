@@ -86,7 +86,7 @@ export class Compose implements ComposeService {
     if (pulls.length > 0 && request.ask === true && request.credentials === undefined) {
       throw wanted(action, { images: pulls });
     }
-    await store.save(project);
+    if (plan.blocked.length === 0) await store.save(project);
     const options = {
       ...progress,
       action,
