@@ -19,6 +19,7 @@ import { registrationOf } from "../dns/registration.ts";
 import { HealthWatch } from "../health/watch.ts";
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
 import { untilAvailable } from "./available.ts";
+import { demandRoom } from "./capacity.ts";
 import { ownChanges } from "./changes.ts";
 import { connect, disconnect } from "./connect.ts";
 import { commitImage } from "./commit.ts";
@@ -131,6 +132,12 @@ export class Supervisor implements ContainerService, Owner {
     const netnsPath = net.record.netNS ?? `/proc/${net.record.state.pid}/ns/net`;
     const { bundleDir, hostname } = net.record;
     return { pids, ...shm, network: { netnsPath, bundleDir, addresses, hostname } };
+  }
+
+  /** Refuses what nyxd has no file descriptors for. */
+  demandRoom(): void {
+    // The one that asks counts as starting already.
+    demandRoom(this.#deps.host.rlimits["nofile"]?.soft, this.all.filter((c) => c.live).length - 1);
   }
 
   /** Starts watching health. */

@@ -19,6 +19,8 @@ export interface NyxdOptions {
   logLevel?: string;
   /** Entry module, below the repository; default nyxd's own. */
   entry?: string;
+  /** Most open file descriptors. */
+  descriptors?: number;
 }
 
 /** What a `nyx` command did. */
@@ -165,8 +167,11 @@ export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
     ...(options.args ?? []),
   ];
   const log: string[] = [];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: nyxdCommand({ baseDir, socket }, args, options.entry),
+  const command = [Deno.execPath(), ...nyxdCommand({ baseDir, socket }, args, options.entry)];
+  const { descriptors } = options;
+  const limited = descriptors === undefined ? command : ["prlimit", `--nofile=${descriptors}`, ...command];
+  const child = new Deno.Command(limited[0] ?? "", {
+    args: limited.slice(1),
     env: { NO_COLOR: "1", ...options.env },
     stdin: "null",
     stdout: "piped",

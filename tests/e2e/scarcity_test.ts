@@ -1,0 +1,78 @@
+/** What nyxd does when the host has too little of something: a clear error, and nothing lost. */
+
+import assert from "node:assert/strict";
+import { type Nyxd, nyxdCommand, startNyxd } from "../support/daemon.ts";
+import { untilTrue } from "../support/truth.ts";
+import { startWorld } from "../support/world.ts";
+
+async function sh(script: string): Promise<void> {
+  const { success, stderr } = await new Deno.Command("sh", { args: ["-c", script] }).output();
+  if (!success) throw new Error(`${script}: ${new TextDecoder().decode(stderr)}`);
+}
+
+Deno.test("500 file descriptors and 60 containers: what does not fit is refused in words, nyxd and the others live on", async () => {
+  await using world = await startWorld({ descriptors: 500 });
+  const { nyxd, image } = world;
+  const results = [];
+  for (let i = 0; i < 60; i += 6) {
+    const some = Array.from({ length: 6 }, () => nyxd.client.containers.run({ image, args: ["sleep", "1000"] }));
+    results.push(...await Promise.allSettled(some));
+  }
+  const refused = results.filter((r) => r.status === "rejected").map((r) => String(r.reason?.message));
+  for (const message of refused) assert.match(message, /500 file descriptors.*LimitNOFILE/);
+  assert.ok(refused.length > 0, "the limit was met");
+  assert.equal(await nyxd.client.system.ping(), true);
+  for (const c of await nyxd.client.containers.list({ all: true })) {
+    if (c.status !== "running") await nyxd.client.containers.remove(c.id, { force: true });
+  }
+  assert.deepEqual(await untilTrue(nyxd), []);
+  await clear(nyxd);
+  const { id } = await nyxd.client.containers.run({ image, args: ["true"] });
+  assert.equal((await nyxd.client.containers.wait(id)).exitCode, 0);
+});
+
+async function clear(nyxd: Nyxd): Promise<void> {
+  const all = await nyxd.client.containers.list({ all: true });
+  await Promise.all(all.map((c) => nyxd.client.containers.remove(c.id, { force: true })));
+}
+
+Deno.test("a full disk: starting and logging fail in words, the state stays true, and with room again all goes on", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-full-" });
+  await sh(`mount -t tmpfs -o size=600m tmpfs ${dir}`);
+  try {
+    await using world = await startWorld({ parentDir: dir });
+    const { nyxd, image } = world;
+    const kept = await nyxd.client.containers.run({ image, args: ["sleep", "1000"] });
+    await sh(`head -c 700M /dev/zero > ${dir}/filler 2>/dev/null; true`);
+    await assert.rejects(nyxd.client.containers.run({ image, args: ["true"] }), (e: Error) => {
+      assert.match(e.message, /no space|ENOSPC|disk is full/i);
+      return true;
+    });
+    assert.equal((await nyxd.client.containers.inspect(kept.id)).state.status, "running");
+    await nyxd.stop("SIGKILL");
+    Deno.removeSync(`${dir}/filler`);
+    await using next = await startNyxd({ baseDir: nyxd.baseDir, slot: nyxd.slot });
+    assert.equal((await next.client.containers.inspect(kept.id)).state.status, "running");
+    const { id } = await next.client.containers.run({ image, args: ["true"] });
+    assert.equal((await next.client.containers.wait(id)).exitCode, 0);
+    await clear(next);
+    assert.deepEqual(await untilTrue(next), []);
+  } finally {
+    await sh(`umount -l ${dir}`);
+    Deno.removeSync(dir);
+  }
+});
+
+Deno.test("a read-only base directory: nyxd says so and ends with 1, and leaves nothing behind", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-ro-" });
+  await sh(`mount -t tmpfs tmpfs ${dir} && mkdir ${dir}/base && mount -o remount,ro ${dir}`);
+  try {
+    const args = nyxdCommand({ baseDir: `${dir}/base`, socket: "/tmp/nyx-ro-none/nyxd.sock" }, ["--bridge=nyxtro"]);
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    assert.equal(code, 1);
+    assert.match(new TextDecoder().decode(stderr), /nyxd: .*read-only/i);
+  } finally {
+    await sh(`umount -l ${dir}`);
+    Deno.removeSync(dir);
+  }
+});
