@@ -1,6 +1,7 @@
 /** The CLI against a real nyxd: ports, names, lists, logs, signals and completion as a user meets them. */
 
 import assert from "node:assert/strict";
+import { crunWarnings } from "../../daemon/runtime/crun_advisories.ts";
 import { nyxdCommand, startNyxd } from "../support/daemon.ts";
 import { busyboxImage } from "../support/oci.ts";
 import { startWorld, type World } from "../support/world.ts";
@@ -320,4 +321,15 @@ Deno.test("nyxd --base-dir: odd characters work through pull, run, exec, kill -9
   } finally {
     Deno.removeSync(parent, { recursive: true });
   }
+});
+
+Deno.test("nyx info: names what is known of the crun in use, as nyxd's log did at start", async () => {
+  await using nyxd = await startNyxd();
+  const { crun } = await nyxd.client.system.version();
+  const [warning] = crunWarnings(crun);
+  const r = await nyxd.nyx(["info"]);
+  assert.equal(r.code, 0);
+  if (warning === undefined) return assert.doesNotMatch(r.stderr, /CVE-/);
+  assert.ok(r.stderr.includes(warning), r.stderr);
+  assert.ok(nyxd.log.some((line) => JSON.parse(line).level === "warn" && JSON.parse(line).msg === warning));
 });
