@@ -168,7 +168,7 @@ export const command = defineCommand({
     quiet: { type: "bool", short: "q", help: "Accepted for Docker's sake: nothing is printed" },
   },
   operands: [{ name: "CONTAINER:PATH|PATH|-", complete: "containers" }, { name: "CONTAINER:PATH|PATH|-" }],
-  notes: "One side names a container. A source that ends in /. means what is in it; - is a tar stream. Running " +
+  notes: "One side names a container.\nA source that ends in /. means what is in it; - is a tar stream.\nRunning " +
     "containers are seen with their volumes.",
   async run(context, flags, [source = "", target = ""]) {
     const from = side(source);
