@@ -61,10 +61,35 @@ Deno.test("health: --on-unhealthy restart restarts, and events tell it", async (
     onUnhealthy: "restart",
     stopTimeoutS: 0,
   });
-  await until("the restart", async () => (await client.containers.inspect(id)).state.restart_count >= 1);
+  // The second restart shows that probing went on after the first.
+  await until("two restarts", async () => (await client.containers.inspect(id)).state.restart_count >= 2);
   const seen: string[] = [];
   for await (const e of client.system.events({ since: "0", until: new Date().toISOString() })) seen.push(e.action);
   assert.ok(seen.includes("health_status"));
+});
+
+Deno.test("health: probes go on after a restart by the user and after one by the policy, and judge anew", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const { client } = nyxd;
+  const healthcheck = { type: "exec" as const, command: ["test", "-f", "/ok"], ...FAST, retries: 1 };
+  const args = ["sh", "-c", "trap 'exit 0' TERM; while :; do usleep 10000; done"];
+  const { id } = await client.containers.run({ image, args, healthcheck, restart: { name: "always" } });
+  const health = async () => (await client.containers.inspect(id)).state.health?.status;
+  const exec = async (...argv: string[]) => assert.equal((await nyxd.nyx(["exec", id, ...argv])).code, 0);
+  await until("unhealthy", async () => await health() === "unhealthy");
+  await exec("touch", "/ok");
+  await until("healthy", async () => await health() === "healthy");
+  await client.containers.restart(id);
+  await exec("rm", "/ok");
+  await until("unhealthy after the user's restart", async () => await health() === "unhealthy");
+  await client.containers.kill(id, "KILL");
+  await until("the policy's restart", async () => {
+    const { status, restart_count } = (await client.containers.inspect(id)).state;
+    return status === "running" && restart_count >= 1;
+  });
+  await exec("touch", "/ok");
+  await until("healthy after the policy's restart", async () => await health() === "healthy");
 });
 
 Deno.test("health: the state survives kill -9 of nyxd, and probing goes on", async () => {
