@@ -20,7 +20,7 @@ import { Networks } from "./networks/networks.ts";
 import { settleAll } from "./settle.ts";
 import { parsePlatform } from "./spec/platform.ts";
 import type { ContainerDefaults, Stages, SupervisorDeps } from "./supervisor/deps.ts";
-import { networkIds, readopt } from "./supervisor/recover.ts";
+import { agreeOnNetworks, networkIds, readopt } from "./supervisor/recover.ts";
 import { Supervisor } from "./supervisor/supervisor.ts";
 import { Volumes } from "./volumes/volumes.ts";
 import type { WorkerEvents, Workers } from "./workers.ts";
@@ -210,7 +210,7 @@ export async function assemble(
   workerEvents.streams = (event) => supervisor.onStreams(event);
   const initNetwork = async (subnet: Subnet) => {
     const result = await stages.network.call("init", networkInit(config, subnet, supervisor, networks));
-    networks.initialised(result.failed);
+    networks.initialised(result);
     return result;
   };
   const initStreams = () =>
@@ -232,9 +232,14 @@ export async function assemble(
     await undo(baseDir, stages, records);
     throw e;
   });
+  const initNetworkAgain = async () => {
+    await initNetwork(chosen);
+    // Beside what waits for the worker: these requests come after it.
+    void agreeOnNetworks(supervisor, deps);
+  };
   workerEvents.respawned = (worker) => {
     const again = worker === "network"
-      ? initNetwork(chosen)
+      ? initNetworkAgain()
       : worker === "streams"
       ? initStreams().then(() => readopt(supervisor, deps))
       : undefined;

@@ -501,6 +501,8 @@ export type NetworkStage = {
         warnings: string[];
         /** Networks beyond the first that could not be made, with the reason; `ensureNetwork` tries again. */
         failed: { name: string; message: string }[];
+        /** Networks that each container of `live` and `known` has leases in. */
+        attached: { id: string; networks: string[] }[];
       };
       progress: never;
     };

@@ -25,7 +25,7 @@ import type { Container } from "../supervisor/container.ts";
 import type { NetworkSource, Stages } from "../supervisor/deps.ts";
 import { LIVE } from "../supervisor/machine.ts";
 import { randomId, resolveRef } from "../supervisor/names.ts";
-import type { NetworkDefinition } from "../../workers/protocol.ts";
+import type { NetworkDefinition, NetworkStage } from "../../workers/protocol.ts";
 import { familyOf, overlap, poolBlocks } from "./cidr.ts";
 import { definitionOf, dnsOf, hasBlock, newNetwork, withBlock } from "./definition.ts";
 import { explain } from "./explain.ts";
@@ -65,6 +65,8 @@ export class Networks implements NetworkService, NetworkSource {
   /** Containers being made on a network, and networks being removed: each keeps the other out. */
   readonly #inUse = new Map<string, number>();
   readonly #leaving = new Set<string>();
+  /** Networks by container, as the worker found them when it last started. */
+  #attached = new Map<string, string[]>();
   #default = "";
   /** Definitions change one after the other, so that two never choose the same subnet. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -101,10 +103,11 @@ export class Networks implements NetworkService, NetworkSource {
     return [...this.#byName.values()].filter((r) => !r.default).map(definitionOf);
   }
 
-  /** Notes which networks the worker could not make. */
-  initialised(failed: { name: string; message: string }[]): void {
+  /** Notes which networks the worker could not make, and what it found leased. */
+  initialised({ failed, attached }: Pick<NetworkStage["ops"]["init"]["result"], "failed" | "attached">): void {
     this.#down.clear();
     for (const { name, message } of failed) this.#down.set(name, message);
+    this.#attached = new Map(attached.map(({ id, networks }) => [id, networks]));
   }
 
   /**
@@ -157,6 +160,11 @@ export class Networks implements NetworkService, NetworkSource {
         for (const name of names) this.#inUse.set(name, (this.#inUse.get(name) ?? 1) - 1);
       },
     };
+  }
+
+  /** Networks that a container was found to have leases in when the worker last started. */
+  attachedAtStart(id: string): string[] | undefined {
+    return this.#attached.get(id);
   }
 
   /** Makes networks that could not be made when the daemon started. */
@@ -334,8 +342,6 @@ export class Networks implements NetworkService, NetworkSource {
       problem: (name) => this.#down.get(name),
     });
   }
-
-  // ------------------------------------------------------------------ within
 
   #find(ref: string): NetworkRecord {
     const name = ref === "bridge" || ref === "default" ? this.#default : ref;

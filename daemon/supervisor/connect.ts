@@ -68,6 +68,22 @@ export function disconnect(container: Container, deps: SupervisorDeps, network: 
   });
 }
 
+/**
+ * Makes leases and links agree with the record, after a crash between a change in the network worker and the record of it. The
+ * record is what was confirmed.
+ */
+export function agree(container: Container, deps: SupervisorDeps): Promise<void> {
+  return container.mailbox.run(async () => {
+    const { record } = container;
+    const found = deps.networks.attachedAtStart(container.id);
+    if (found === undefined || container.status === "removing" || !ownsNetwork(networkMode(record))) return;
+    const { attachments } = networkRequest(record, deps.defaults.network);
+    if (new Set(found).symmetricDifference(new Set(attachments.map((a) => a.network))).size === 0) return;
+    deps.log.warn("A change of a container's networks was cut off; its record counts", { id: container.id });
+    await apply(container, deps, attachments);
+  });
+}
+
 async function apply(container: Container, deps: SupervisorDeps, attachments: NetworkAttachment[]): Promise<void> {
   const { record } = container;
   if (container.status === "removing") {

@@ -84,6 +84,8 @@ export interface NetworkSource {
   isInternal(name: string): boolean;
   /** Keeps networks from being removed until it is disposed: until a container that names them is known. */
   use(names: readonly string[]): Disposable;
+  /** Networks that a container was found to have leases in when the network worker last started. */
+  attachedAtStart(id: string): string[] | undefined;
   /** Makes what could not be made when the daemon started. Throws failed_precondition when it still cannot. */
   ready(names: readonly string[]): Promise<void>;
 }

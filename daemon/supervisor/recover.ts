@@ -8,6 +8,7 @@ import { CONTAINER_ID } from "../spec/container.ts";
 import { toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import { bootOrder } from "./boot_order.ts";
+import { agree } from "./connect.ts";
 import { adoptRequest, type Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { takeDown } from "./launch.ts";
@@ -55,6 +56,7 @@ export async function recover(
       deps.log.error("A container could not be recovered", { id: container.id, error });
     }
   }));
+  await agreeOnNetworks(supervisor, deps);
   await removeOrphans(supervisor, deps);
   await takeDownEnded(supervisor, deps);
   const later = restart.filter(waits);
@@ -68,6 +70,17 @@ export async function recover(
     }
   }
   return { recovery, later: later.map((container) => container.id) };
+}
+
+/** Makes the networks of all containers what their records say. */
+export async function agreeOnNetworks(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
+  for (const container of supervisor.all) {
+    try {
+      await agree(container, deps);
+    } catch (error) {
+      deps.log.error("The networks of a container could not be set right", { id: container.id, error });
+    }
+  }
 }
 
 async function settle(

@@ -1,6 +1,7 @@
 /** Setting a container's network up and taking it down. */
 
 import { invalid } from "../../daemon/spec/errors.ts";
+import { deleteLink } from "../../ffi/netlink/requests.ts";
 import { NftError } from "../../ffi/nftables/nft.ts";
 import type { NetworkResult, NetworkStage } from "../protocol.ts";
 import type { Finding } from "./diagnose.ts";
@@ -10,6 +11,7 @@ import {
   ensureEndpoint,
   forgetNeighbour,
   hasOwnMac,
+  hostNamePrefix,
   silencePort,
 } from "./endpoint.ts";
 import type { Reservation } from "./leases.ts";
@@ -198,6 +200,16 @@ export function takeDown(s: Session, id: string): Attempts {
   return attempts;
 }
 
+/** Takes out connections that no lease knows: an earlier worker died while it changed the container's networks. */
+function unplugStrays(s: Session, id: string, plans: readonly EndpointPlan[], netns: Netns): void {
+  const known = new Set(plans.map((p) => p.name));
+  for (const link of netns.rt.links()) {
+    if (link.kind !== "veth" || !/^eth\d+$/.test(link.name) || known.has(link.name)) continue;
+    const near = s.rt.links().find((l) => l.index === link.peer);
+    if (near?.name.startsWith(hostNamePrefix(id))) netns.rt.run(deleteLink(link.index));
+  }
+}
+
 /** Takes a running container over from an earlier worker, and repairs what is missing. Warnings say what could not be. */
 export function adopt(s: Session, id: string, reservation: Reservation): string[] {
   const path = netnsPath(s, id);
@@ -210,6 +222,7 @@ export function adopt(s: Session, id: string, reservation: Reservation): string[
   };
   const warnings: string[] = [];
   using netns = openNetns(s.kernel, path, s.buffer);
+  unplugStrays(s, id, plans, netns);
   for (const plan of plans) {
     try {
       active.portIndexes.push(ensureEndpoint(s.kernel.ns, s.rt, id, plan, netns));

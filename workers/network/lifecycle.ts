@@ -44,7 +44,7 @@ const RECEIVE_BUFFER = 64 * 1024;
 export async function open(
   env: Environment,
   request: InitRequest,
-): Promise<{ session: Session; removed: string[]; warnings: string[]; failed: { name: string; message: string }[] }> {
+): Promise<{ session: Session } & NetworkStage["ops"]["init"]["result"]> {
   const { baseDir, networks, live, known } = request;
   for (const id of [...live, ...known]) checkId(id);
   const [first] = networks;
@@ -63,7 +63,11 @@ export async function open(
     await removeLinks(session, live);
     await session.leases.commit();
     startWatch(session, env);
-    return { session, removed, warnings, failed };
+    const attached = [...session.leases.entries()].map(([id, { leases }]) => ({
+      id,
+      networks: leases.map((l) => l.network),
+    }));
+    return { session, removed, warnings, failed, attached };
   } catch (e) {
     await close(session);
     throw e;

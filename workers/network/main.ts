@@ -58,8 +58,8 @@ serve<NetworkStage>("network", {
     session = undefined;
     const opened = await open(env, request);
     session = opened.session;
-    const { removed, warnings, failed } = opened;
-    return { removed, warnings: [...warnings, ...session.advice.now().map((f) => f.text)], failed };
+    const { removed, warnings, failed, attached } = opened;
+    return { removed, warnings: [...warnings, ...session.advice.now().map((f) => f.text)], failed, attached };
   },
   ensureNetwork: ({ network }) => {
     const s = ready();
