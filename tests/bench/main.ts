@@ -279,6 +279,9 @@ async function main(): Promise<void> {
     );
   } finally {
     await sh("umount", ["-R", "-l", dir]).catch(() => {});
+    // crun makes the parent of a container's cgroup and leaves it.
+    const mine = ["/sys/fs/cgroup", "-depth", "-type", "d", "-path", `*/nyx-bench-${Deno.pid}*`];
+    await sh("find", [...mine, "-exec", "rmdir", "{}", "+"]).catch(() => {});
     Deno.removeSync(dir, { recursive: true });
   }
 }
