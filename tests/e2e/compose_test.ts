@@ -150,7 +150,7 @@ Deno.test("compose: one change recreates one service and restarts whom it concer
   ok(await app.compose("up", "-d", "--scale", "worker=1"));
   assert.deepEqual([...(await members(world)).keys()].filter((n) => n.includes("worker")), ["shop-worker-1"]);
 
-  const service = /  worker:[^]*?(?=\n {2}web:)/;
+  const service = / {2}worker:[^]*?(?=\n {2}web:)/;
   app.write("compose.yaml", shop(world.image).replace(service, "").replace("LEVEL: info", "LEVEL: debug"));
   const warned = await app.compose("up", "-d");
   assert.match(warned.stderr, /shop-worker-1.*--remove-orphans/);

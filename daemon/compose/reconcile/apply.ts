@@ -114,7 +114,10 @@ export async function applyPlan(
     });
   const outcomes = await run(options.only === "rest" ? [] : plan.steps.filter((s) => FIRST.has(s.action)));
   const images = failure(options.action, outcomes, options.signal);
-  if (images !== undefined) throw images;
+  if (images !== undefined) {
+    images.message += "; no container was touched";
+    throw images;
+  }
   const rest = options.only === "images" ? [] : plan.steps.filter((s) => !FIRST.has(s.action));
   for (const [id, outcome] of await run(rest)) outcomes.set(id, outcome);
   for (const [id, outcome] of outcomes) {
