@@ -154,3 +154,43 @@ Deno.test("concurrent start, stop, kill and remove of one container end in one t
     await assert.rejects(containers.inspect(id), { code: "not_found" });
   }
 });
+
+Deno.test("kill -9 of nyxd, and the record lost: the container taken over keeps mounts, limits, user, ports and health, and has them at its next start", async () => {
+  await using world = await startWorld();
+  const { nyxd, image, dir } = world;
+  Deno.writeTextFileSync(`${dir}/given`, "given\n");
+  const { id } = await nyxd.client.containers.run({
+    image,
+    name: "whole",
+    args: ["sleep", "1000"],
+    user: "app",
+    mounts: [{ type: "bind", source: `${dir}/given`, target: "/given", readOnly: true }, {
+      type: "volume",
+      source: "kept",
+      target: "/v",
+    }],
+    resources: { memoryBytes: 64 * 1024 * 1024 },
+    publish: [{ hostIp: "127.0.0.1", hostPort: 0, containerPort: 80 }],
+    healthcheck: { type: "exec", command: ["true"], intervalMs: 200 },
+    stopTimeoutS: 0,
+  });
+  const { network: { ports } } = await nyxd.client.containers.inspect(id);
+  await nyxd.stop("SIGKILL");
+  Deno.removeSync(`${nyxd.baseDir}/supervisor/containers/${id}.json`);
+  await using next = await again(nyxd);
+  const check = async (when: string) => {
+    const script = "id -un; cat /given; touch /given 2>/dev/null || echo ro; " +
+      "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max";
+    const r = await next.nyx(["exec", "whole", "sh", "-c", script]);
+    assert.equal(r.stdout, "app\ngiven\nro\n67108864\n", `${when}: ${r.stderr}`);
+    const details = await next.client.containers.inspect(id);
+    assert.deepEqual(details.network.ports, ports, when);
+    assert.deepEqual(details.mounts.map((m) => m.target).sort(), ["/given", "/v"], when);
+    await until(`health ${when}`, async () => {
+      return (await next.client.containers.inspect(id)).state.health?.status === "healthy";
+    });
+  };
+  await check("taken over");
+  await next.client.containers.restart(id);
+  await check("started again");
+});
