@@ -49,10 +49,12 @@ export const command = defineCommand({
       ...(flags["no-start"] === true ? { no_start: true } : {}),
     };
     if (flags["dry-run"] === true) {
-      const { text, diagnostics } = await project.request((source) => client.compose.plan({ ...source, ...options }));
+      const { plan, text, diagnostics } = await project.request((source) =>
+        client.compose.plan({ ...source, ...options })
+      );
       project.warn(diagnostics.filter((d) => d.severity === "warning").map((d) => `${d.path}: ${d.message}`));
       context.out.text(text);
-      return EXIT.ok;
+      return plan.blocked.length > 0 ? EXIT.failure : EXIT.ok;
     }
     if (flags["renew-anon-volumes"] === true) options.renew_anon_volumes = true;
     if (flags.timeout !== undefined) options.timeout_s = parseInteger(flags.timeout, "timeout", -1);

@@ -280,3 +280,46 @@ Deno.test("compose: the daemon reads no file that a caller names", async () => {
   const legacy = { project: "x", yaml: `services: {a: {image: ${image}, command: "true"}}`, context_dir: "/srv" };
   assert.match(await post(legacy), /"ok":true,"project":"x","ids":\["[0-9a-f]{64}"\]/);
 });
+
+Deno.test("compose: attached up, run and exec give exit codes; a plan is applied once; the other commands do what they say", async () => {
+  await using world = await startWorld();
+  const { image, nyxd } = world;
+  const app = project(
+    world,
+    `
+services:
+  a: {image: ${image}, command: [sh, -c, "echo one; sleep 0.2; printf partial; exit 3"]}
+  b: {image: ${image}, command: [sh, -c, "trap 'echo bye; exit 0' TERM; echo two; while :; do sleep 0.05; done"], depends_on: [a]}
+`,
+  );
+  const plan = `${app.dir}/plan.json`;
+  ok(await app.compose("create"));
+  ok(await app.compose("plan", "-o", plan));
+  ok(await app.compose("apply", plan));
+  const moved = await app.compose("apply", plan);
+  assert.match(moved.stderr, /the world moved since the plan was made/);
+
+  const attached = await app.compose("up", "--abort-on-container-exit");
+  assert.equal(attached.code, 3, attached.stderr);
+  assert.match(attached.stdout, /a-1 +\| one\n/);
+  assert.match(attached.stdout, /a-1 +\| partial\n/);
+  assert.match(attached.stdout, /b-1 +\| bye\n/);
+  assert.match(attached.stdout, /b-1 +\| exited with code 0\n/);
+
+  ok(await app.compose("start", "b"));
+  assert.equal((await app.compose("run", "--rm", "-T", "--no-deps", "b", "sh", "-c", "exit 5")).code, 5);
+  const inside = await app.compose("exec", "-T", "b", "sh", "-c", "echo hi; exit 4");
+  assert.deepEqual([inside.code, inside.stdout], [4, "hi\n"]);
+  assert.match((await app.compose("ps")).stdout, /shop-b-1 .* b .* Up /);
+  ok(await app.compose("pause"));
+  assert.equal((await members(world)).get("shop-b-1")?.status, "paused");
+  ok(await app.compose("unpause"));
+  ok(await app.compose("restart", "-t", "1", "b"));
+  assert.match((await app.compose("top")).stdout, /sleep 0\.05|while/);
+  assert.match((await nyxd.nyx(["compose", "ls"])).stdout, /^shop +exited\(1\), running\(1\)/m);
+  ok(await app.compose("kill", "b"));
+  ok(await app.compose("rm", "-f"));
+  assert.equal((await members(world)).size, 0);
+  ok(await nyxd.nyx(["compose", "-p", "shop", "down"]));
+  assert.deepEqual(await nyxd.client.compose.list(), []);
+});

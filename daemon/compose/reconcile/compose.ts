@@ -38,7 +38,7 @@ import { actOnAll, planStart, planStop, serviceMembers } from "./actions.ts";
 import { applyPlan } from "./apply.ts";
 import { configResult } from "./config.ts";
 import { takeDownProject } from "./down.ts";
-import type { ComposeEngine } from "./engine.ts";
+import type { ComposeEngine, EngineContainer } from "./engine.ts";
 import { removeUnused } from "./files.ts";
 import { projectList, projectRows } from "./list.ts";
 import { observe, observeByName } from "./observe.ts";
@@ -143,31 +143,30 @@ export class Compose implements ComposeService {
 
   /** Waits until all run, are healthy where they have a check, or have ended well where that is all they were to do. */
   async #untilUp(project: ComposeProject, request: ComposeUpRequest, signal: AbortSignal): Promise<void> {
-    const { engine } = this.#options;
-    const limits = [signal];
-    if (request.wait_timeout_s !== undefined && request.wait_timeout_s > 0) {
-      const late = new NyxError(
-        "deadline_exceeded",
-        `Project ${project.model.name} is not up after ${request.wait_timeout_s} s; its containers go on`,
-      );
-      const limit = new AbortController();
-      const timer = setTimeout(() => limit.abort(late), request.wait_timeout_s * 1000);
-      Deno.unrefTimer(timer);
-      limits.push(limit.signal);
+    const limit = new AbortController();
+    const seconds = request.wait_timeout_s ?? 0;
+    const timer = seconds === 0 ? undefined : setTimeout(() => {
+      const said = `Project ${project.model.name} is not up after ${seconds} s; its containers go on`;
+      limit.abort(new NyxError("deadline_exceeded", said));
+    }, seconds * 1000);
+    const any = AbortSignal.any([signal, limit.signal]);
+    try {
+      await Promise.all(this.#selected(project, request).map((m) => this.#untilOneUp(m.container, any)));
+    } finally {
+      clearTimeout(timer);
     }
-    const any = AbortSignal.any(limits);
-    await Promise.all(
-      this.#selected(project, request).map(async ({ container: { id, config } }) => {
-        if (config.healthcheck !== undefined && config.healthcheck.type !== "none") {
-          return await untilMet(engine, id, "service_healthy", any);
-        }
-        await untilMet(engine, id, "service_started", any);
-        const now = engine.container(id);
-        if (now?.status === "exited" && now.exitCode !== 0) {
-          throw new NyxError("failed_precondition", `container ${now.name} ended with code ${now.exitCode}`);
-        }
-      }),
-    );
+  }
+
+  async #untilOneUp({ id, config }: EngineContainer, signal: AbortSignal): Promise<void> {
+    const { engine } = this.#options;
+    if (config.healthcheck !== undefined && config.healthcheck.type !== "none") {
+      return await untilMet(engine, id, "service_healthy", signal);
+    }
+    await untilMet(engine, id, "service_started", signal);
+    const now = engine.container(id);
+    if (now?.status === "exited" && now.exitCode !== 0) {
+      throw new NyxError("failed_precondition", `container ${now.name} ended with code ${now.exitCode}`);
+    }
   }
 
   async #removeUnusedFiles(name: string): Promise<void> {

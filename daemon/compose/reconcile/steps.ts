@@ -6,6 +6,7 @@ import type { PullEvent, RegistryCredentials } from "../../spec/image.ts";
 import { type DesiredContainer, desiredContainer } from "../container.ts";
 import { own } from "../dictionary.ts";
 import { inPlaceUpdate } from "../plan/diff.ts";
+import { isUp } from "../plan/world.ts";
 import { imageOf } from "../print.ts";
 import type { ComposeProject } from "../project.ts";
 import type { ComposeEngine, EngineContainer } from "./engine.ts";
@@ -184,13 +185,12 @@ export class Steps {
 
   async #remove(step: PlanStep): Promise<void> {
     const { id, status } = this.#old(step);
-    if (status !== "created" && status !== "exited" && status !== "dead") {
-      await this.#engine.stop(id, this.#options.timeoutS).catch((e) => {
-        if (toNyxError(e).code !== "not_found") throw e;
-      });
-    }
-    if (this.#engine.container(id) !== undefined) {
+    // One that is removed when it has ended goes by itself.
+    try {
+      if (isUp(status) || status === "stopping") await this.#engine.stop(id, this.#options.timeoutS);
       await this.#engine.remove(id, this.#options.renewVolumes === true);
+    } catch (e) {
+      if (toNyxError(e).code !== "not_found") throw e;
     }
   }
 }
