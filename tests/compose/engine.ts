@@ -11,6 +11,8 @@ export interface Behaviour {
   exits?: number;
   /** Becomes so after a few turns of the loop. */
   health?: "healthy" | "unhealthy";
+  /** Its image brings a health check. */
+  imageCheck?: boolean;
   /** Cannot be started. */
   fails?: boolean;
 }
@@ -27,8 +29,8 @@ export class FakeEngine implements ComposeEngine {
   readonly #networks: ObservedNetwork[] = [];
   readonly #volumes: { name: string; labels: Record<string, string>; mountpoint: string }[] = [];
   readonly #watchers = new Map<string, (() => void)[]>();
-  /** Ports by number, with who holds them: stopped containers hold theirs, too. */
-  readonly #ports = new Map<number, string>();
+  /** Ports as `80/tcp`, with who holds them: stopped containers hold theirs, too. */
+  readonly #ports = new Map<string, string>();
   #serial = 0;
 
   /** Names of containers that run. */
@@ -86,11 +88,12 @@ export class FakeEngine implements ComposeEngine {
     const imageId = this.images.get(config.image);
     if (imageId === undefined) return Promise.reject(new NyxError("not_found", `no image ${config.image}`));
     if (this.names.includes(name)) return Promise.reject(new NyxError("already_exists", `name ${name} is taken`));
-    for (const { hostPort } of config.publish ?? []) {
-      if (hostPort !== 0 && this.#ports.has(hostPort)) {
-        return Promise.reject(new NyxError("failed_precondition", `port ${hostPort} is taken`));
+    for (const { hostIp = "", hostPort, protocol = "tcp" } of config.publish ?? []) {
+      const port = `${hostIp}:${hostPort}/${protocol}`;
+      if (hostPort !== 0 && this.#ports.has(port)) {
+        return Promise.reject(new NyxError("failed_precondition", `port ${port} is taken`));
       }
-      this.#ports.set(hostPort, id);
+      this.#ports.set(port, id);
     }
     const anonymous = (config.mounts ?? []).flatMap((m) =>
       m.type !== "volume"
@@ -107,7 +110,7 @@ export class FakeEngine implements ComposeEngine {
       labels: config.labels ?? {},
       status: "created",
       imageId,
-      config,
+      config: this.behaviour.get(name)?.imageCheck === true ? { healthcheck: { type: "exec" }, ...config } : config,
       anonymous: Object.fromEntries(anonymous),
       binds: [],
     });
