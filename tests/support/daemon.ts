@@ -128,6 +128,16 @@ async function runCli(
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
+/** Removes a base directory; one that is still in use is an error that says by which mounts, and what the daemon did last. */
+async function removeBaseDir(baseDir: string, log: string[]): Promise<void> {
+  try {
+    await Deno.remove(baseDir, { recursive: true });
+  } catch (e) {
+    const mounts = Deno.readTextFileSync("/proc/self/mountinfo").split("\n").filter((l) => l.includes(baseDir));
+    throw new Error(`Could not remove ${baseDir}: ${e}\n${mounts.join("\n")}\n${log.slice(-20).join("\n")}`);
+  }
+}
+
 /** Waits until the daemon answers, or says why it does not. */
 async function untilReady(child: Deno.ChildProcess, client: NyxClient, log: string[]): Promise<void> {
   let ended: number | undefined;
@@ -221,7 +231,7 @@ export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
         await Promise.all(all.map((c) => client.containers.remove(c.id, { force: true, volumes: true })));
         await stop();
       }
-      if (own) await Deno.remove(baseDir, { recursive: true });
+      if (own) await removeBaseDir(baseDir, log);
     },
   };
 }
