@@ -6,7 +6,7 @@ import { PLAN_FLAGS, planOptions } from "../compose/plan_flags.ts";
 import { writePlanFile } from "../compose/plan_file.ts";
 import { Project } from "../compose/source.ts";
 import { EXIT } from "../failure.ts";
-import { safeJson } from "../render/escape.ts";
+import { escapeControlsInLines, safeJson } from "../render/escape.ts";
 
 /** `nyx compose plan`. */
 export const command = defineCommand({
@@ -33,7 +33,7 @@ export const command = defineCommand({
       client.compose.plan({ ...source, ...options })
     );
     project.warn(diagnostics.filter((d) => d.severity === "warning").map((d) => `${d.path}: ${d.message}`));
-    context.out.text(flags.json === true ? `${safeJson(plan)}\n` : text);
+    context.out.text(flags.json === true ? `${safeJson(plan)}\n` : escapeControlsInLines(text));
     if (flags.output !== undefined) writePlanFile(flags.output, { options, plan });
     return plan.blocked.length > 0 ? EXIT.failure : EXIT.ok;
   },

@@ -9,6 +9,7 @@ import { progressWriter } from "../compose/progress.ts";
 import { PLAN_FLAGS, planOptions } from "../compose/plan_flags.ts";
 import { Project } from "../compose/source.ts";
 import { EXIT } from "../failure.ts";
+import { escapeControlsInLines } from "../render/escape.ts";
 
 /** `nyx compose up`. */
 export const command = defineCommand({
@@ -53,7 +54,7 @@ export const command = defineCommand({
         client.compose.plan({ ...source, ...options })
       );
       project.warn(diagnostics.filter((d) => d.severity === "warning").map((d) => `${d.path}: ${d.message}`));
-      context.out.text(text);
+      context.out.text(escapeControlsInLines(text));
       return plan.blocked.length > 0 ? EXIT.failure : EXIT.ok;
     }
     if (flags["renew-anon-volumes"] === true) options.renew_anon_volumes = true;

@@ -2,7 +2,7 @@
 
 import type { ComposeEvent, PlanAction } from "../../mod.ts";
 import type { Context } from "../context.ts";
-import { escapeControlsInLines } from "../render/escape.ts";
+import { escapeControls, escapeControlsInLines } from "../render/escape.ts";
 
 const PAST: Readonly<Record<PlanAction, string>> = {
   pull: "Pulled",
@@ -41,7 +41,7 @@ export function progressWriter(
       context.err.text(`${paintErr.yellow("nyx: warning:")} ${escapeControlsInLines(event.message)}\n`);
     } else if (event.event === "step" && options.quiet !== true) {
       const { id, action, target, state, message = "" } = event;
-      const name = `${kindOf(action)} ${target}`;
+      const name = escapeControls(`${kindOf(action)} ${target}`);
       if (state === "working") {
         begun.set(id, performance.now());
         if (action === "pull") write(` ${name}  Pulling`);

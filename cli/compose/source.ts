@@ -6,7 +6,7 @@
 import { type ComposeContent, type ComposeSource, NyxError, type RegistryCredentials } from "../../mod.ts";
 import { findComposeFiles, splitComposeFile } from "../../daemon/spec/compose.ts";
 import type { Context } from "../context.ts";
-import { credentialsFor } from "../run_request.ts";
+import { credentialsFor, showWarnings } from "../run_request.ts";
 import type { ProjectFlags } from "./flags.ts";
 
 /** Most rounds in which the daemon may ask for more: includes that include others. */
@@ -167,8 +167,6 @@ export class Project {
 
   /** What the files say that should be known, on standard error. */
   warn(messages: readonly string[]): void {
-    for (const message of messages) {
-      this.#context.err.text(`${this.#context.paintErr.yellow("nyx: warning:")} ${message}\n`);
-    }
+    showWarnings(this.#context, messages);
   }
 }
