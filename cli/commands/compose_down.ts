@@ -34,12 +34,14 @@ export const command = defineCommand({
     if (flags.rmi === "local" || flags.rmi === "all") options.rmi = flags.rmi;
     else if (flags.rmi !== undefined) throw invalid("rmi", flags.rmi, "give local or all");
     const client = await context.client();
+    const before = await project.request((source) => client.compose.ps(source));
+    const names = new Map(before.containers.map((c) => [c.id, c.name]));
     const result = await project.request((source) => client.compose.down({ ...source, ...options }));
     project.warn(result.warnings);
     const say = (kind: string, names: readonly string[]) => {
       for (const name of names) context.err.text(` ${context.paintErr.green("✔")} ${kind} ${name}  Removed\n`);
     };
-    say("Container", result.removed.map((id) => id.slice(0, 12)));
+    say("Container", result.removed.map((id) => names.get(id) ?? id.slice(0, 12)));
     say("Network", result.removed_networks);
     say("Volume", result.removed_volumes);
     say("Image", result.removed_images);

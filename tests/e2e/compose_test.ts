@@ -298,6 +298,7 @@ services:
   ok(await app.compose("apply", plan));
   const moved = await app.compose("apply", plan);
   assert.match(moved.stderr, /the world moved since the plan was made/);
+  assert.equal((await app.compose("wait", "a")).code, 3);
 
   const attached = await app.compose("up", "--abort-on-container-exit");
   assert.equal(attached.code, 3, attached.stderr);
