@@ -1,270 +1,48 @@
-/** The Supervisor (D02): all containers of one daemon, and what users ask of them. */
+/** The Supervisor (D02): what users ask of containers. */
 
 import type { Attachment, AttachOptions, ContainerService, LogQuery } from "../control/services.ts";
-import type {
-  CommitRequest,
-  ContainerDetails,
-  ContainerSummary,
-  CreateResult,
-  ExecRequest,
-  PathStat,
-} from "../spec/api.ts";
+import type { CommitRequest, CreateResult, ExecRequest, PathStat } from "../spec/api.ts";
 import type { ContainerConfig, NetworkAttachment, Resources } from "../spec/container.ts";
 import { NyxError } from "../spec/errors.ts";
 import { parseRestart } from "../spec/parse/restart.ts";
 import { nowRfc3339 } from "../spec/time.ts";
-import type { ContainerRecord } from "../persist/record.ts";
-import type { StreamsStage } from "../../workers/protocol.ts";
+
 import { registrationOf } from "../dns/registration.ts";
-import { HealthWatch } from "../health/watch.ts";
+
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
 import { untilAvailable } from "./available.ts";
-import { demandRoom } from "./capacity.ts";
+
 import { ownChanges } from "./changes.ts";
 import { connect, disconnect } from "./connect.ts";
 import { commitImage } from "./commit.ts";
-import { Container, type Owner } from "./container.ts";
+import { Container } from "./container.ts";
 import { newRecord, resolveNetworks } from "./create.ts";
-import type { SupervisorDeps } from "./deps.ts";
+
+import { SupervisorCore } from "./core.ts";
 import { runExec } from "./exec.ts";
 import { exportRoot, readArchive, type ReadOptions, statPath, writeArchive } from "./files.ts";
-import { type Joined, networkMode, networkRequest, ownsNetwork } from "./launch.ts";
-import { LIVE } from "./machine.ts";
+import { networkRequest } from "./launch.ts";
+
 import { randomId } from "./names.ts";
-import { ContainerRegistry } from "./registry.ts";
-import { detailsOf, exposedPortsOf, passes, summaryOf } from "./view.ts";
+
+import { passes, summaryOf } from "./view.ts";
 import { type WaitAnswer, type WaitCondition, waitFor } from "./wait.ts";
 
 /** Supervisor of one base directory. */
-export class Supervisor implements ContainerService, Owner {
-  readonly #deps: SupervisorDeps;
-  readonly #registry = new ContainerRegistry();
-  readonly #health = new Map<string, HealthWatch>();
-  /** Work that goes on after its request was answered. */
-  readonly #background = new Set<Promise<unknown>>();
-
-  /** @param deps the daemon's parts */
-  constructor(deps: SupervisorDeps) {
-    this.#deps = deps;
-  }
-
-  /** All containers. */
-  get all(): Container[] {
-    return this.#registry.all;
-  }
-
-  /** Finds a container. */
-  find(ref: string): Container {
-    return this.#registry.find(ref);
-  }
-
-  /** Takes in a record that was read from disk. */
-  admit(record: ContainerRecord): Container {
-    const container = new Container(record, this.#deps, this);
-    this.#registry.add(container);
-    return container;
-  }
-
-  /** Resolves when no work that was begun is under way any more. */
-  async settled(): Promise<void> {
-    while (this.#background.size > 0) await Promise.allSettled([...this.#background]);
-    await Promise.all(this.all.map((c) => c.mailbox.idle()));
-    await this.#deps.store.flush();
-  }
-
-  /** Stops every container, the youngest first, all within one grace; failures are logged. */
-  async stopAll(timeoutS?: number): Promise<void> {
-    const byAge = this.all.sort((a, b) => b.record.created.localeCompare(a.record.created));
-    await Promise.all(byAge.map(async (c) => {
-      const stoppedByUser = c.record.state.stoppedByUser;
-      try {
-        await this.stop(c.id, timeoutS === undefined ? {} : { timeoutS });
-        await c.mailbox.run(async () => {
-          if (!this.#registry.holds(c)) return;
-          c.record.state.stoppedByUser = stoppedByUser;
-          await c.save();
-        });
-      } catch (error) {
-        this.#deps.log.error("A container could not be stopped", { id: c.id, error });
-      }
-    }));
-  }
-
-  /** Stops watching health; processes go on. */
-  close(): void {
-    for (const watch of this.#health.values()) watch.stop();
-    this.#health.clear();
-  }
-
-  // ------------------------------------------------------------------ owner of the actors
-
-  /** Facts about containers that `record` joins. */
-  joined(record: ContainerRecord): Joined {
-    const pids: Joined["pids"] = {};
-    const target = (mode: string | undefined, what: string) => {
-      if (mode === undefined || !mode.startsWith("container:")) return undefined;
-      const other = this.find(mode.slice("container:".length));
-      if (!other.live || other.record.state.pid === 0) {
-        throw new NyxError(
-          "failed_precondition",
-          `Could not join the ${what} namespace of container "${other.name}": it is ${other.status}; start it first`,
-        );
-      }
-      return other;
-    };
-    const pid = target(record.spec.pidMode, "pid")?.record.state.pid;
-    const ipcOwner = target(record.spec.ipcMode, "ipc");
-    if (ipcOwner !== undefined && ipcOwner.record.spec.ipcMode !== "shareable") {
-      throw new NyxError(
-        "failed_precondition",
-        `Could not join the ipc namespace of container "${ipcOwner.name}": it is its own alone; start it with --ipc shareable`,
-      );
-    }
-    const ipc = ipcOwner?.record.state.pid;
-    const shm = ipcOwner === undefined ? {} : { shmPath: `${this.#deps.baseDir}/overlay/${ipcOwner.id}/mounts/shm` };
-    const uts = target(record.spec.utsMode, "uts")?.record.state.pid;
-    if (pid !== undefined) pids.pid = pid;
-    if (ipc !== undefined) pids.ipc = ipc;
-    if (uts !== undefined) pids.uts = uts;
-    const net = target(networkMode(record), "network");
-    if (net === undefined) return { pids, ...shm };
-    const addresses = net.record.network?.endpoints.map((e) => e.ip) ?? [];
-    const netnsPath = net.record.netNS ?? `/proc/${net.record.state.pid}/ns/net`;
-    const { bundleDir, hostname } = net.record;
-    return { pids, ...shm, network: { netnsPath, bundleDir, addresses, hostname } };
-  }
-
-  /** Refuses what nyxd has no file descriptors for. */
-  demandRoom(): void {
-    // The one that asks counts as starting already.
-    demandRoom(this.#deps.host.rlimits["nofile"]?.soft, this.all.filter((c) => c.live).length - 1);
-  }
-
-  /** Starts watching health. */
-  started(container: Container): void {
-    const check = container.record.spec.healthcheck;
-    if (check === undefined || check.type === "none") {
-      delete container.record.state.health;
-      return;
-    }
-    this.#health.get(container.id)?.stop();
-    this.#health.set(container.id, new HealthWatch(container, check, this.#deps));
-  }
-
-  /** Stops watching health. */
-  ended(container: Container): void {
-    this.#health.get(container.id)?.stop();
-    this.#health.delete(container.id);
-    this.#deps.dns.deregister(container.id);
-  }
-
-  /** Forgets a container. */
-  removed(container: Container): void {
-    this.#registry.delete(container);
-    container.notify();
-  }
-
-  /** Knows a container again; under another name when its own was taken meanwhile. */
-  kept(container: Container): void {
-    if (this.#registry.holds(container)) return;
-    if (this.#registry.taken(container.name)) container.record.name = `${container.name}-${container.id.slice(0, 6)}`;
-    this.#registry.add(container);
-  }
-
-  /** Events of the streams worker. */
-  onStreams(event: StreamsStage["event"]): void {
-    const container = this.#registry.get(event.id);
-    if (container === undefined) return;
-    if (event.kind === "exit") this.#keep(container.onExit(event.exit));
-    else if (event.kind === "dropped") {
-      container.record.state.logDropped = (container.record.state.logDropped ?? 0) + event.lines;
-      this.#keep(container.save());
-      this.#deps.log.warn("Log lines were dropped", { id: event.id, lines: event.lines });
-      container.emit("log_dropped", { lines: String(event.lines) });
-    }
-  }
-
-  #keep(work: Promise<unknown>): void {
-    const kept = work.catch((error) => this.#deps.log.error("Background work failed", { error }))
-      .finally(() => this.#background.delete(kept));
-    this.#background.add(kept);
-  }
-
-  // ------------------------------------------------------------------ queries
-
-  /** Rows of the list. */
-  list(options: { all: boolean; filters: Record<string, string[]> }): Promise<ContainerSummary[]> {
-    const showAll = options.all || "status" in options.filters || "exited" in options.filters;
-    const filters = this.#withTimes(this.#withNetworkNames(options.filters));
-    const shown = this.all.filter((c) => showAll || LIVE.has(c.status)).map((c) => c.record);
-    const rows = shown.map((record) => ({ row: summaryOf(record), exposed: exposedPortsOf(record) }))
-      .filter(({ row, exposed }) => passes(row, filters, exposed)).map(({ row }) => row);
-    return Promise.resolve(rows.sort((a, b) => b.created.localeCompare(a.created)));
-  }
-
-  /** Filters with the containers that `before` and `since` name replaced by their times. */
-  #withTimes(filters: Record<string, string[]>): Record<string, string[]> {
-    const replaced = { ...filters };
-    for (const key of ["before", "since"]) {
-      const names = filters[key];
-      if (names !== undefined) replaced[key] = names.map((name) => this.find(name).record.created);
-    }
-    return replaced;
-  }
-
-  /** Filters in which a network may also be meant by `bridge` or its id. */
-  #withNetworkNames(filters: Record<string, string[]>): Record<string, string[]> {
-    const { network } = filters;
-    if (network === undefined) return filters;
-    const names = network.flatMap((ref) => {
-      try {
-        return [ref, this.#deps.networks.resolve(ref)];
-      } catch {
-        return [ref];
-      }
-    });
-    return { ...filters, network: names };
-  }
-
-  /** Details of one container. */
-  inspect(ref: string): Promise<ContainerDetails> {
-    return Promise.resolve(detailsOf(this.find(ref).record, this.#deps.baseDir));
-  }
-
-  /** Containers made from an image. */
-  usersOfImage(imageId: string): Container[] {
-    return this.all.filter((c) => c.record.image.id === imageId);
-  }
-
-  /** Containers that use a volume. */
-  usersOfVolume(name: string): Container[] {
-    return this.all.filter((c) =>
-      c.record.mounts.some((m) => m.name === name) ||
-      (c.record.spec.mounts ?? []).some((m) => m.type === "volume" && m.source === name)
-    );
-  }
-
-  /** Containers whose configuration names a network, running or not. */
-  usersOfNetwork(name: string): Container[] {
-    return this.all.filter((c) =>
-      ownsNetwork(networkMode(c.record)) &&
-      networkRequest(c.record, this.#deps.defaults.network).attachments.some((a) => a.network === name)
-    );
-  }
-
+export class Supervisor extends SupervisorCore implements ContainerService {
   // ------------------------------------------------------------------ life
 
   /** Attaches to a network; `attachment.network` is its name. */
   async connect(ref: string, attachment: NetworkAttachment): Promise<Container> {
     const container = this.find(ref);
-    await connect(container, this.#deps, attachment);
+    await connect(container, this.deps, attachment);
     return container;
   }
 
   /** Detaches from a network, by its name. */
   async disconnect(ref: string, network: string): Promise<Container> {
     const container = this.find(ref);
-    await disconnect(container, this.#deps, network);
+    await disconnect(container, this.deps, network);
     return container;
   }
 
@@ -277,15 +55,15 @@ export class Supervisor implements ContainerService, Owner {
   async create(config: ContainerConfig, options: { durable?: boolean } = {}): Promise<CreateResult> {
     const container = await this.#create(config);
     const saved = container.save();
-    if (options.durable === false) this.#keep(saved);
+    if (options.durable === false) this.keep(saved);
     else await saved;
     const { id, name, record } = container;
     return { ok: true, id, name, image: record.image.ref, warnings: record.warnings };
   }
 
   async #create(config: ContainerConfig): Promise<Container> {
-    const { deps, id } = { deps: this.#deps, id: randomId() };
-    const name = this.#registry.reserve(config.name, id);
+    const { deps, id } = { deps: this.deps, id: randomId() };
+    const name = this.registry.reserve(config.name, id);
     try {
       const { config: resolved, names: networks } = resolveNetworks(this.#resolveJoins(config), deps.networks);
       using _networks = deps.networks.use(networks);
@@ -319,7 +97,7 @@ export class Supervisor implements ContainerService, Owner {
       container.emit("create");
       return container;
     } catch (e) {
-      this.#registry.release(name, id);
+      this.registry.release(name, id);
       throw e;
     }
   }
@@ -369,7 +147,7 @@ export class Supervisor implements ContainerService, Owner {
     const channel = outputChannel();
     const { stdout, stderr, replay } = options;
     const request = { id, port: channel.port, stdout, stderr, ...(replay === undefined ? {} : { replay }) };
-    const operation = this.#deps.stages.streams.call("attach", request, {
+    const operation = this.deps.stages.streams.call("attach", request, {
       transfer: [channel.port],
       ...(signal === undefined ? {} : { signal }),
     });
@@ -384,7 +162,7 @@ export class Supervisor implements ContainerService, Owner {
   ): Attachment {
     const kill = (name: string) => container.kill(name);
     const wants = options.stdin || container.record.spec.tty === true;
-    const input = inputOf(this.#deps.stages.streams, container.id, kill);
+    const input = inputOf(this.deps.stages.streams, container.id, kill);
     return attachment(channel, output, container.exited, async (i) => {
       if (wants || i.kind === "signal") await input(i);
     });
@@ -408,7 +186,7 @@ export class Supervisor implements ContainerService, Owner {
   /** Stops; see {@linkcode Container.stop}. */
   async stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }> {
     const container = this.find(ref);
-    const graceS = options.timeoutS ?? container.record.spec.stopTimeoutS ?? this.#deps.defaults.stopTimeoutS;
+    const graceS = options.timeoutS ?? container.record.spec.stopTimeoutS ?? this.deps.defaults.stopTimeoutS;
     await container.stop(options.signal ?? container.record.stopSignal, graceS * 1000);
     return { id: container.id };
   }
@@ -455,8 +233,8 @@ export class Supervisor implements ContainerService, Owner {
   async prune(options: { filters: Record<string, string[]> }): Promise<{ removed: string[]; reclaimed: number }> {
     const idle = this.all.filter((c) => ["created", "exited", "dead"].includes(c.status))
       .filter((c) => passes(summaryOf(c.record), options.filters));
-    const paths = idle.map((c) => `${this.#deps.baseDir}/overlay/${c.id}/diff`);
-    const { bytes } = await this.#deps.stages.rootfs.call("usage", { paths });
+    const paths = idle.map((c) => `${this.deps.baseDir}/overlay/${c.id}/diff`);
+    const { bytes } = await this.deps.stages.rootfs.call("usage", { paths });
     const removed: string[] = [];
     let reclaimed = 0;
     for (const [i, container] of idle.entries()) {
@@ -471,11 +249,11 @@ export class Supervisor implements ContainerService, Owner {
   async rename(ref: string, name: string): Promise<{ id: string; name: string }> {
     const container = this.find(ref);
     const old = container.name;
-    this.#registry.reserve(name, container.id);
-    this.#registry.renamed(old);
+    this.registry.reserve(name, container.id);
+    this.registry.renamed(old);
     container.record.name = name;
     container.record.spec.name = name;
-    if (container.live) this.#deps.dns.register(registrationOf(container.record, this.#deps.defaults.network));
+    if (container.live) this.deps.dns.register(registrationOf(container.record, this.deps.defaults.network));
     await container.save();
     container.emit("rename", { oldName: old });
     return { id: container.id, name };
@@ -493,7 +271,7 @@ export class Supervisor implements ContainerService, Owner {
     }
     await container.mailbox.run(async () => {
       if (Object.keys(resources).length > 0 && container.live) {
-        await this.#deps.stages.streams.call("update", { id: container.id, resources });
+        await this.deps.stages.streams.call("update", { id: container.id, resources });
       }
       container.record.spec.resources = { ...container.record.spec.resources, ...resources };
       if (policy !== undefined) container.record.spec.restart = policy;
@@ -506,27 +284,27 @@ export class Supervisor implements ContainerService, Owner {
   /** Waits for a condition; resolves with the exit code it then has. */
   wait(ref: string, condition: WaitCondition, signal: AbortSignal): Promise<WaitAnswer> {
     const container = this.find(ref);
-    return waitFor(container, condition, () => this.#registry.holds(container), signal);
+    return waitFor(container, condition, () => this.registry.holds(container), signal);
   }
 
   // ------------------------------------------------------------------ looking inside
 
   /** Runs a process inside. */
   exec(ref: string, request: ExecRequest): Promise<{ execId: string; pid?: number; attachment?: Attachment }> {
-    return runExec(this.find(ref), request, this.#deps);
+    return runExec(this.find(ref), request, this.deps);
   }
 
   /** Resizes the container's terminal. */
   async resize(ref: string, rows: number, cols: number): Promise<void> {
-    await this.#deps.stages.streams.call("resize", { id: this.find(ref).id, rows, cols });
+    await this.deps.stages.streams.call("resize", { id: this.find(ref).id, rows, cols });
   }
 
   /** Reads the log. */
   async logs(ref: string, query: LogQuery): Promise<AsyncIterable<Uint8Array>> {
     const { id } = this.find(ref);
-    await this.#deps.stages.streams.available();
+    await this.deps.stages.streams.available();
     const channel = outputChannel();
-    const operation = this.#deps.stages.streams.call("logs", { id, port: channel.port, ...query }, {
+    const operation = this.deps.stages.streams.call("logs", { id, port: channel.port, ...query }, {
       transfer: [channel.port],
     });
     return following(channel, operation);
@@ -536,34 +314,34 @@ export class Supervisor implements ContainerService, Owner {
   async top(ref: string): Promise<{ titles: string[]; processes: string[][] }> {
     const container = this.find(ref);
     const pid = running(container, "list the processes of");
-    return await this.#deps.stages.streams.call("processes", { pid });
+    return await this.deps.stages.streams.call("processes", { pid });
   }
 
   /** Usage now. */
   async stats(ref: string): Promise<Record<string, number | string>> {
     const container = this.find(ref);
-    const usage = await this.#deps.stages.streams.call("usage", { pid: running(container, "measure") });
+    const usage = await this.deps.stages.streams.call("usage", { pid: running(container, "measure") });
     return { id: container.id, name: container.name, ...usage };
   }
 
   /** Files changed against the image. */
   async changes(ref: string): Promise<{ kind: "A" | "C" | "D"; path: string }[]> {
     const { id, record } = this.find(ref);
-    const { baseDir } = this.#deps;
-    const all = await this.#deps.stages.rootfs.call("diff", { id, baseDir, layers: record.image.layers });
+    const { baseDir } = this.deps;
+    const all = await this.deps.stages.rootfs.call("diff", { id, baseDir, layers: record.image.layers });
     return ownChanges(all, record.mounts.map((m) => m.target));
   }
 
   /** What a path inside is. */
   statPath(ref: string, path: string): Promise<PathStat> {
-    return statPath(this.find(ref), this.#deps, path);
+    return statPath(this.find(ref), this.deps, path);
   }
 
   /** A path as tar. */
   async readArchive(ref: string, options: ReadOptions): Promise<AsyncIterable<Uint8Array>> {
     const container = this.find(ref);
-    await statPath(container, this.#deps, options.path);
-    return readArchive(container, this.#deps, options);
+    await statPath(container, this.deps, options.path);
+    return readArchive(container, this.deps, options);
   }
 
   /** Unpacks a tar into a directory. */
@@ -574,7 +352,7 @@ export class Supervisor implements ContainerService, Owner {
     signal: AbortSignal,
   ): Promise<{ entries: number }> {
     const container = this.find(ref);
-    const written = await writeArchive(container, this.#deps, target, body, signal);
+    const written = await writeArchive(container, this.deps, target, body, signal);
     container.emit("copy_in", { path: target.path });
     return written;
   }
@@ -583,12 +361,12 @@ export class Supervisor implements ContainerService, Owner {
   exportRoot(ref: string): Promise<AsyncIterable<Uint8Array>> {
     const container = this.find(ref);
     container.emit("export");
-    return Promise.resolve(exportRoot(container, this.#deps));
+    return Promise.resolve(exportRoot(container, this.deps));
   }
 
   /** Makes an image of a container. */
   commit(ref: string, request: CommitRequest, signal: AbortSignal): Promise<{ id: string; ref?: string }> {
-    return commitImage(this.find(ref), this.#deps, request, signal);
+    return commitImage(this.find(ref), this.deps, request, signal);
   }
 }
 
