@@ -39,7 +39,7 @@ function result(r: LayerRecord): ExtractedLayer {
 }
 
 function reporter(ctx: OpContext<{ current: number }>): (current: number) => void {
-  let last = 0;
+  let last = -Infinity;
   return (current) => {
     const now = performance.now();
     if (now - last < PROGRESS_EVERY_MS) return;
