@@ -60,12 +60,15 @@ export const WARM_SHAPE: MonitorShape = { tty: false, stdin: false, staged: true
 /**
  * Program of a monitor that is started ahead of need and waits for {@linkcode warmCommand} on `cmd`, whose only write end is nyxd's: when
  * nyxd dies before it has sent one, the shell reads end of file and goes. Its arguments are the directory of all monitors and crun's
- * global options. `began` says that the command arrived.
+ * global options. `began` says that the command arrived. The shell is a writer itself (9) for the moment in which it opens its
+ * reading end: else one whose nyxd is gone already would wait in open(2) for ever.
  */
 export const WARM_SCRIPT = [
   "base=$1",
   "shift",
+  "exec 9<>cmd",
   "exec 8<cmd",
+  "exec 9>&-",
   "exec 7<>ack",
   "exec 3<>out 4<>err",
   "exec 1>out 2>err",
