@@ -44,20 +44,27 @@ export function cgroupPids(dir: string): number[] {
   return pids;
 }
 
+/** Removes a cgroup with those below it, where no process is in them; whether it is gone. */
+function removeEmptyCgroup(kernel: Pick<FileKernel, "unlinkat">, path: string): boolean {
+  for (const { name, isDirectory } of directory(path)) if (isDirectory) removeEmptyCgroup(kernel, `${path}/${name}`);
+  try {
+    kernel.unlinkat(AT_FDCWD, path, AT.REMOVEDIR);
+    return true;
+  } catch (e) {
+    if (isErrno(e, "ENOENT", "ENOTDIR", "EBUSY", "ENOTEMPTY", "EPERM", "EROFS")) return false;
+    throw e;
+  }
+}
+
 /**
- * Removes the parent cgroup of all containers from every hierarchy where it is empty; crun makes it and leaves it. Ancestors of
- * a parent with several components go as well while they are empty.
+ * Removes the parent cgroup of all containers, and parents that containers asked for below it, from every hierarchy where they
+ * are empty; crun makes them and leaves them. Ancestors of a parent with several components go as well while they are empty.
  */
 export function removeCgroupParent(kernel: Pick<FileKernel, "unlinkat">, parent: string): void {
   const hierarchies = [ROOT, ...directory(ROOT).filter((e) => e.isDirectory).map((e) => `${ROOT}/${e.name}`)];
   for (const hierarchy of hierarchies) {
     for (let path = parent; path !== "" && path !== "/"; path = path.slice(0, path.lastIndexOf("/"))) {
-      try {
-        kernel.unlinkat(AT_FDCWD, `${hierarchy}${path}`, AT.REMOVEDIR);
-      } catch (e) {
-        if (isErrno(e, "ENOENT", "ENOTDIR", "EBUSY", "ENOTEMPTY", "EPERM", "EROFS")) break;
-        throw e;
-      }
+      if (!removeEmptyCgroup(kernel, `${hierarchy}${path}`)) break;
     }
   }
 }
