@@ -3,11 +3,14 @@
  *
  *     deno run -A tests/bench/main.ts [rounds] [row …]
  *
- * Rows: run exec ps many pull memory version. Ratios count; absolute times are the machine's.
+ * Rows: run exec ps many pull memory version, and many100 by name alone; `disk` puts all state on the disk. Ratios count;
+ * absolute times are the machine's.
  */
 
 import { install } from "../../cli/install.ts";
+import { debianRoot } from "../support/debian_root.ts";
 import { busyboxImage, pushLayout } from "../support/oci.ts";
+import { splitTar } from "../support/split_tar.ts";
 import { startRegistry } from "../support/registry.ts";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
 import { alternate, judge, print, timed } from "./measure.ts";
@@ -16,6 +19,8 @@ import { cpuMs, installed, ownCpuMs, type Peer, pssMiB, sh, startDocker, startPo
 const ROOT = new URL("../../", import.meta.url).pathname;
 const rounds = Number(Deno.args[0] ?? "15");
 const wanted = new Set(Deno.args.slice(1));
+/** All state on the disk below /tmp instead of a tmpfs. */
+const onDisk = wanted.delete("disk");
 const wants = (row: string) => wanted.size === 0 || wanted.has(row);
 
 interface Bench {
@@ -121,8 +126,8 @@ async function rowExec(b: Bench): Promise<void> {
   for (const p of peers) await p.run("rm", "-f", "xx");
 }
 
-async function rowMany(b: Bench): Promise<void> {
-  const names = Array.from({ length: 20 }, (_, i) => `many${i}`);
+async function rowMany(b: Bench, count: number, repeats: number): Promise<void> {
+  const names = Array.from({ length: count }, (_, i) => `many${i}`);
   const start = (run: (...args: string[]) => Promise<string>) => (n: string) =>
     run("run", "-d", "--name", n, b.image, "sleep", "1000");
   const subjects = (job: (run: (...args: string[]) => Promise<string>) => Promise<unknown>) => {
@@ -146,7 +151,7 @@ async function rowMany(b: Bench): Promise<void> {
       note(removed, { [p.name]: [await timed(() => p.run("rm", "-f", ...noGrace, ...names))] });
     }
   };
-  for (let round = 0; round < 2; round++) {
+  for (let round = 0; round < repeats; round++) {
     await once(inRow, async (run) => {
       for (const n of names) await start(run)(n);
     });
@@ -155,9 +160,9 @@ async function rowMany(b: Bench): Promise<void> {
     await removeAll();
   }
   const against = ["docker", "podman"];
-  print(judge("20 x run -d in a row, ms", inRow, { of: "nyx", against, atMost: 0.25 }));
-  print(judge("20 x run -d at once, ms", atOnce, { of: "nyx", against, atMost: 0.25 }));
-  print(judge("rm -f of 20, ms", removed, { of: "nyx", against, atMost: 0.25 }));
+  print(judge(`${count} x run -d in a row, ms`, inRow, { of: "nyx", against, atMost: 0.25 }));
+  print(judge(`${count} x run -d at once, ms`, atOnce, { of: "nyx", against, atMost: 0.25 }));
+  print(judge(`rm -f of ${count}, ms`, removed, { of: "nyx", against, atMost: 0.25 }));
 }
 
 async function rowMemory(b: Bench): Promise<void> {
@@ -224,16 +229,20 @@ async function pulls(b: Bench, dir: string, port: number): Promise<void> {
   busyboxImage({ layers: small, dir: `${dir}/sixty` });
   await pushLayout(`${dir}/sixty`, "latest", `127.0.0.1:${port}/sixty:latest`);
   await rowPull(b, `127.0.0.1:${port}/sixty:latest`, "pull of 60 small layers", 0.35);
-  const { debianRoot } = await import("../support/debian_root.ts");
-  const root = await debianRoot();
-  busyboxImage({ layers: [await Deno.readFile(root.tar)], dir: `${dir}/debian` });
-  await pushLayout(`${dir}/debian`, "latest", `127.0.0.1:${port}/debian:latest`);
-  await rowPull(b, `127.0.0.1:${port}/debian:latest`, "pull + unpack of a Debian root in one layer on tmpfs", 0.35);
+  const content = await Deno.readFile((await debianRoot()).tar);
+  const where = onDisk ? "on disk" : "on tmpfs";
+  for (const [name, count] of [["one layer", 1], ["10 layers", 10]] as const) {
+    const layers = count === 1 ? [content] : splitTar(content, count);
+    busyboxImage({ layers, dir: `${dir}/debian${count}` });
+    const ref = `127.0.0.1:${port}/debian${count}:latest`;
+    await pushLayout(`${dir}/debian${count}`, "latest", ref);
+    await rowPull(b, ref, `pull + unpack of a Debian root of ${name}, ${where}`, onDisk ? 0.6 : 0.35);
+  }
 }
 
 async function main(): Promise<void> {
   const dir = Deno.makeTempDirSync({ prefix: "nyx-bench-" });
-  await sh("mount", ["-t", "tmpfs", "-o", "size=12g", "tmpfs", dir]);
+  if (!onDisk) await sh("mount", ["-t", "tmpfs", "-o", "size=12g", "tmpfs", dir]);
   try {
     await using registry = await startRegistry();
     const image = `127.0.0.1:${registry.port}/busybox:latest`;
@@ -266,7 +275,8 @@ async function main(): Promise<void> {
     if (wants("version")) await rowVersion(dir);
     if (wants("run")) await rowRun(bench);
     if (wants("exec")) await rowExec(bench);
-    if (wants("many")) await rowMany(bench);
+    if (wants("many")) await rowMany(bench, 20, 2);
+    if (wanted.has("many100")) await rowMany(bench, 100, 1);
     if (wants("pull")) await pulls(bench, dir, registry.port);
     if (wants("memory")) {
       // Workers for pulls end after a minute without one.
