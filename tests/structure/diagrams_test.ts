@@ -18,8 +18,9 @@ function diagrams(text: string): string[] {
   return [...text.matchAll(/^```mermaid\n([\s\S]*?)^```$/gm)].map((m) => m[1] ?? "");
 }
 
+/** Entities as Mermaid takes them: `&lt;` in labels; `#lt;` in messages, where the semicolon of the other ends the statement. */
 function unescape(text: string): string {
-  return text.replaceAll("&lt;", "<").replaceAll("&gt;", ">");
+  return text.replaceAll(/[&#]lt;/g, "<").replaceAll(/[&#]gt;/g, ">");
 }
 
 interface Parsed {
@@ -39,6 +40,9 @@ function parse(diagram: string): Parsed {
     const message = /^ {2}(\w+)->>(\w+): (.*)$/.exec(line);
     if (edge) parsed.edges.push({ from: edge[1] ?? "", to: edge[3] ?? "", text: unescape(edge[2] ?? "") });
     else if (message) {
+      if (/&\w+;/.test(message[3] ?? "")) {
+        throw new Error(`A message cannot hold the entity in ${JSON.stringify(line)}`);
+      }
       parsed.edges.push({ from: message[1] ?? "", to: message[2] ?? "", text: unescape(message[3] ?? "") });
     } else if (node) parsed.nodes[node[1] ?? ""] = unescape(node[2] ?? "");
     else throw new Error(`Could not read the diagram line ${JSON.stringify(line)}`);
