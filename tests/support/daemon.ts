@@ -128,6 +128,20 @@ async function runCli(
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
+/**
+ * Removes the empty cgroups of a test's nyxd: one that the test killed could not do so itself, and a process that was killed with
+ * its container is in its cgroup until it is reaped.
+ */
+async function removeCgroups(slot: number): Promise<void> {
+  const mine = ["/sys/fs/cgroup", "-maxdepth", "4", "-depth", "-type", "d", "-path", `*/nyx-t${slot}`];
+  for (let i = 0; i < 30; i++) {
+    await new Deno.Command("find", { args: [...mine, "-exec", "rmdir", "{}", "+"], stderr: "null" }).output();
+    const { stdout } = await new Deno.Command("find", { args: mine, stderr: "null" }).output();
+    if (stdout.length === 0) return;
+    await new Promise((r) => setTimeout(r, 100));
+  }
+}
+
 /** Removes a base directory; one that is still in use is an error that says by which mounts, and what the daemon did last. */
 async function removeBaseDir(baseDir: string, log: string[]): Promise<void> {
   try {
@@ -231,6 +245,7 @@ export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
         await Promise.all(all.map((c) => client.containers.remove(c.id, { force: true, volumes: true })));
         await stop();
       }
+      await removeCgroups(slot);
       if (own) await removeBaseDir(baseDir, log);
     },
   };
