@@ -149,7 +149,11 @@ Deno.test("connect and disconnect while it runs: interfaces, routes, names and p
   assert.equal(await sh(nyxd, "peer", `${pings("web")}; ${pings("www")}`), "1\n1\n");
   assert.match(await sh(nyxd, "web", "ip -o -4 addr; ip route; cat /etc/hosts"), /eth1.*default via .* dev eth0.*www/s);
   assert.equal(await hear("127.0.0.1", port), "web");
-  const { stdout } = await nyxd.nyx(["logs", "pinger"]);
+  let stdout = "";
+  for (let i = 0; i < 50 && stdout.split("\n").length <= 5; i++) {
+    await new Promise((r) => setTimeout(r, 100));
+    stdout = (await nyxd.nyx(["logs", "pinger"])).stdout;
+  }
   assert.match(stdout, /^(answered\n){5,}$/, "packets between connected containers were lost");
   const { endpoints } = (await containers.inspect("web")).network;
   assert.deepEqual(endpoints.map((e) => [e.network, e.interface, e.aliases]), [
