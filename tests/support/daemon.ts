@@ -134,6 +134,10 @@ async function runCli(
  */
 async function removeCgroups(slot: number): Promise<void> {
   const mine = ["/sys/fs/cgroup", "-maxdepth", "4", "-depth", "-type", "d", "-path", `*/nyx-t${slot}`];
+  const left = await new Deno.Command("find", { args: mine, stderr: "null" }).output();
+  if (left.stdout.length > 0) {
+    console.warn(`nyxd left its parent cgroup nyx-t${slot}: to be expected of one that was killed`);
+  }
   for (let i = 0; i < 30; i++) {
     await new Deno.Command("find", { args: [...mine, "-exec", "rmdir", "{}", "+"], stderr: "null" }).output();
     const { stdout } = await new Deno.Command("find", { args: mine, stderr: "null" }).output();
