@@ -17,9 +17,8 @@ import {
   STATFS_SIZE,
   STATX_BASIC,
   STATX_SIZE,
-  subject,
 } from "./file_codec.ts";
-import { check, checkBig, lastErrno, openLibc } from "./libc.ts";
+import { check, checkBig, lastErrno, openLibc, subject } from "./libc.ts";
 import { ATTRIBUTE_SYMBOLS, linuxXattr } from "./xattr.ts";
 
 /** openat2(2) has no libc wrapper; the number is the same on x86-64 and arm64. */
@@ -78,47 +77,44 @@ export type FileSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 type Bytes = Uint8Array<ArrayBuffer>;
 const io = (b: Bytes) => BigInt(Math.min(b.byteLength, MAX_IO));
-const on = (fd: number) => `fd ${fd}`;
 
 /** Calls on descriptors and their bytes. */
 function descriptorCalls(c: FileSymbols) {
   const pending = async (call: Promise<number>, name: string, fd: number) => {
-    if (await call < 0) throw new SyscallError(name, EIO, on(fd));
+    if (await call < 0) throw new SyscallError(name, EIO, `fd ${fd}`);
   };
   return {
-    close: (fd: number) => void check(c.close(fd), "close", on(fd)),
+    close: (fd: number) => void check(c.close(fd), "close", fd),
     read: (fd: number, b: Bytes) => {
       const n = c.read(fd, b, io(b));
-      return n >= 0 ? n : check(n, "read", on(fd));
+      return n >= 0 ? n : check(n, "read", fd);
     },
     write: (fd: number, b: Bytes) => {
       const n = c.write(fd, b, io(b));
-      return n >= 0 ? n : check(n, "write", on(fd));
+      return n >= 0 ? n : check(n, "write", fd);
     },
-    pread: (fd: number, b: Bytes, offset: number) => check(c.pread64(fd, b, io(b), BigInt(offset)), "pread", on(fd)),
-    pwrite: (fd: number, b: Bytes, offset: number) => check(c.pwrite64(fd, b, io(b), BigInt(offset)), "pwrite", on(fd)),
-    lseek: (fd: number, offset: number, whence: number) =>
-      checkBig(c.lseek64(fd, BigInt(offset), whence), "lseek", on(fd)),
+    pread: (fd: number, b: Bytes, offset: number) => check(c.pread64(fd, b, io(b), BigInt(offset)), "pread", fd),
+    pwrite: (fd: number, b: Bytes, offset: number) => check(c.pwrite64(fd, b, io(b), BigInt(offset)), "pwrite", fd),
+    lseek: (fd: number, offset: number, whence: number) => checkBig(c.lseek64(fd, BigInt(offset), whence), "lseek", fd),
     copyFileRange: (fdIn: number, fdOut: number, length: number) =>
       check(
         c.copy_file_range(fdIn, null, fdOut, null, BigInt(Math.min(length, MAX_IO)), 0),
         "copy_file_range",
-        on(fdIn),
+        fdIn,
       ),
-    fsync: (fd: number) => void check(c.fsync(fd), "fsync", on(fd)),
-    fdatasync: (fd: number) => void check(c.fdatasync(fd), "fdatasync", on(fd)),
-    syncfs: (fd: number) => void check(c.syncfs(fd), "syncfs", on(fd)),
+    fsync: (fd: number) => void check(c.fsync(fd), "fsync", fd),
+    fdatasync: (fd: number) => void check(c.fdatasync(fd), "fdatasync", fd),
+    syncfs: (fd: number) => void check(c.syncfs(fd), "syncfs", fd),
     fsyncAsync: (fd: number) => pending(c.fsyncAsync(fd), "fsync", fd),
     syncfsAsync: (fd: number) => pending(c.syncfsAsync(fd), "syncfs", fd),
-    ftruncate: (fd: number, length: number) => void check(c.ftruncate64(fd, BigInt(length)), "ftruncate", on(fd)),
+    ftruncate: (fd: number, length: number) => void check(c.ftruncate64(fd, BigInt(length)), "ftruncate", fd),
     fallocate: (fd: number, mode: number, offset: number, length: number) =>
-      void check(c.fallocate64(fd, mode, BigInt(offset), BigInt(length)), "fallocate", on(fd)),
-    fcntl: (fd: number, command: number, argument = 0) =>
-      check(c.fcntl(fd, command, BigInt(argument)), "fcntl", on(fd)),
-    flock: (fd: number, operation: number) => void check(c.flock(fd, operation), "flock", on(fd)),
+      void check(c.fallocate64(fd, mode, BigInt(offset), BigInt(length)), "fallocate", fd),
+    fcntl: (fd: number, command: number, argument = 0) => check(c.fcntl(fd, command, BigInt(argument)), "fcntl", fd),
+    flock: (fd: number, operation: number) => void check(c.flock(fd, operation), "flock", fd),
     umask: (mask: number) => c.umask(mask),
-    fchmod: (fd: number, mode: number) => void check(c.fchmod(fd, mode), "fchmod", on(fd)),
-    fchown: (fd: number, uid: number, gid: number) => void check(c.fchown(fd, uid >>> 0, gid >>> 0), "fchown", on(fd)),
+    fchmod: (fd: number, mode: number) => void check(c.fchmod(fd, mode), "fchmod", fd),
+    fchown: (fd: number, uid: number, gid: number) => void check(c.fchown(fd, uid >>> 0, gid >>> 0), "fchown", fd),
   };
 }
 
@@ -129,33 +125,33 @@ function nameCalls(c: FileSymbols) {
   return {
     openat: (d: number, p: PathArg, flags: number, mode = 0) => {
       const fd = c.openat(d, pathBytes(p), flags, mode);
-      return fd >= 0 ? fd : check(fd, "openat", subject(d, p));
+      return fd >= 0 ? fd : check(fd, "openat", d, p);
     },
     openat2: (d: number, p: PathArg, flags: number, resolve: number, mode = 0) => {
       encodeOpenHow(how, flags, mode, resolve);
       const path = pathBytes(p);
-      let fd = c.syscall(SYS_OPENAT2, d, path, howBytes, OPEN_HOW_SIZE);
-      for (let tries = 0; fd < 0 && lastErrno() === EAGAIN && tries < OPENAT2_TRIES; tries++) {
-        fd = c.syscall(SYS_OPENAT2, d, path, howBytes, OPEN_HOW_SIZE);
+      for (let tries = 0;; tries++) {
+        const fd = c.syscall(SYS_OPENAT2, d, path, howBytes, OPEN_HOW_SIZE);
+        if (fd >= 0) return fd;
+        const errno = lastErrno();
+        if (errno !== EAGAIN || tries === OPENAT2_TRIES) throw new SyscallError("openat2", errno, subject(d, p));
       }
-      return fd >= 0 ? fd : check(fd, "openat2", subject(d, p));
     },
-    mkdirat: (d: number, p: PathArg, mode: number) =>
-      void check(c.mkdirat(d, pathBytes(p), mode), "mkdirat", subject(d, p)),
+    mkdirat: (d: number, p: PathArg, mode: number) => void check(c.mkdirat(d, pathBytes(p), mode), "mkdirat", d, p),
     mknodat: (d: number, p: PathArg, mode: number, major: number, minor: number) =>
-      void check(c.mknodat(d, pathBytes(p), mode, makedev(major, minor)), "mknodat", subject(d, p)),
+      void check(c.mknodat(d, pathBytes(p), mode, makedev(major, minor)), "mknodat", d, p),
     symlinkat: (target: PathArg, d: number, p: PathArg) =>
-      void check(c.symlinkat(pathBytes(target), d, pathBytes(p)), "symlinkat", subject(d, p)),
+      void check(c.symlinkat(pathBytes(target), d, pathBytes(p)), "symlinkat", d, p),
     linkat: (od: number, op: PathArg, nd: number, np: PathArg, flags: number) =>
-      void check(c.linkat(od, pathBytes(op), nd, pathBytes(np), flags), "linkat", subject(nd, np)),
+      void check(c.linkat(od, pathBytes(op), nd, pathBytes(np), flags), "linkat", nd, np),
     unlinkat: (d: number, p: PathArg, flags: number) =>
-      void check(c.unlinkat(d, pathBytes(p), flags), "unlinkat", subject(d, p)),
+      void check(c.unlinkat(d, pathBytes(p), flags), "unlinkat", d, p),
     renameat2: (od: number, op: PathArg, nd: number, np: PathArg, flags: number) =>
-      void check(c.renameat2(od, pathBytes(op), nd, pathBytes(np), flags), "renameat2", subject(nd, np)),
+      void check(c.renameat2(od, pathBytes(op), nd, pathBytes(np), flags), "renameat2", nd, np),
     fchmodat: (d: number, p: PathArg, mode: number) =>
-      void check(c.fchmodat(d, pathBytes(p), mode, 0), "fchmodat", subject(d, p)),
+      void check(c.fchmodat(d, pathBytes(p), mode, 0), "fchmodat", d, p),
     fchownat: (d: number, p: PathArg, uid: number, gid: number, flags: number) =>
-      void check(c.fchownat(d, pathBytes(p), uid >>> 0, gid >>> 0, flags), "fchownat", subject(d, p)),
+      void check(c.fchownat(d, pathBytes(p), uid >>> 0, gid >>> 0, flags), "fchownat", d, p),
   };
 }
 
@@ -174,42 +170,42 @@ function structCalls(c: FileSymbols): Pick<
   return {
     futimens: (fd, atime, mtime) => {
       encodeTimes(times, atime, mtime);
-      check(c.futimens(fd, timesBytes), "futimens", on(fd));
+      check(c.futimens(fd, timesBytes), "futimens", fd);
     },
     utimensat: (d, p, atime, mtime, flags) => {
       encodeTimes(times, atime, mtime);
-      check(c.utimensat(d, pathBytes(p), timesBytes, flags), "utimensat", subject(d, p));
+      check(c.utimensat(d, pathBytes(p), timesBytes, flags), "utimensat", d, p);
     },
     readlinkat: (d, p) => {
       const path = pathBytes(p);
       for (let size = 256;; size *= 4) {
         const buffer = new Uint8Array(size);
-        const n = check(c.readlinkat(d, path, buffer, BigInt(size)), "readlinkat", subject(d, p));
+        const n = check(c.readlinkat(d, path, buffer, BigInt(size)), "readlinkat", d, p);
         if (n < size || size >= MAX_LINK) return buffer.subarray(0, n);
       }
     },
     statx: (d, p, flags) => {
       const ret = c.statx(d, pathBytes(p), flags, STATX_BASIC, struct);
-      if (ret < 0) check(ret, "statx", subject(d, p));
+      if (ret < 0) check(ret, "statx", d, p);
       return decodeStatx(view);
     },
     fstat: (fd) => {
-      check(c.statx(fd, empty, AT.EMPTY_PATH, STATX_BASIC, struct), "statx", on(fd));
+      check(c.statx(fd, empty, AT.EMPTY_PATH, STATX_BASIC, struct), "statx", fd);
       return decodeStatx(view);
     },
     statfs: (p) => {
-      check(c.statfs64(pathBytes(p), struct), "statfs", subject(-1, p));
+      check(c.statfs64(pathBytes(p), struct), "statfs", -1, p);
       return decodeStatfs(statfsView);
     },
     fstatfs: (fd) => {
-      check(c.fstatfs64(fd, struct), "fstatfs", on(fd));
+      check(c.fstatfs64(fd, struct), "fstatfs", fd);
       return decodeStatfs(statfsView);
     },
     readDirectory: (fd) => {
       const buffer = dirents ??= new Uint8Array(DIRENT_BUFFER);
       const entries: DirectoryEntry[] = [];
       while (true) {
-        const n = check(c.getdents64(fd, buffer, io(buffer)), "getdents64", on(fd));
+        const n = check(c.getdents64(fd, buffer, io(buffer)), "getdents64", fd);
         if (n === 0) return entries;
         decodeDirents(buffer, n, entries);
       }

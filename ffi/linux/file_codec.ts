@@ -24,18 +24,6 @@ export function pathBytes(path: PathArg): Uint8Array<ArrayBuffer> {
   return terminated;
 }
 
-/** A path for an error message. */
-export function pathText(path: PathArg): string {
-  if (typeof path === "string") return path;
-  return decoder.decode(path.at(-1) === 0 ? path.subarray(0, -1) : path);
-}
-
-/** A path below a descriptor for an error message. */
-export function subject(dirFd: number, path: PathArg): string {
-  const text = pathText(path);
-  return dirFd < 0 || text.startsWith("/") ? text : `fd ${dirFd}/${text}`;
-}
-
 /** Bytes of struct statx. */
 export const STATX_SIZE = 256;
 /** STATX_BASIC_STATS. */

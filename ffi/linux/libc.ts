@@ -7,6 +7,7 @@
  */
 
 import { SyscallError } from "../errno.ts";
+import type { PathArg } from "../file.ts";
 
 /** Candidate absolute paths of the C library; a worker with scoped ffi permission must be granted these. */
 export const LIBC_PATHS: readonly string[] = Deno.build.arch === "aarch64"
@@ -75,15 +76,43 @@ export function lastErrno(): number {
   return errnoCopy[0] ?? 0;
 }
 
-/** Returns `ret`, or throws the SyscallError of errno when it is negative. `ret` must come from a synchronous call. */
-export function check(ret: number, syscall: string, subject?: string): number {
-  if (ret < 0) throw new SyscallError(syscall, lastErrno(), subject);
+/** A path for an error message. */
+export function pathText(path: PathArg): string {
+  if (typeof path === "string") return path;
+  return new TextDecoder().decode(path.at(-1) === 0 ? path.subarray(0, -1) : path);
+}
+
+/** A path below a descriptor for an error message. */
+export function subject(dirFd: number, path: PathArg): string {
+  const text = pathText(path);
+  return dirFd < 0 || text.startsWith("/") ? text : `fd ${dirFd}/${text}`;
+}
+
+/*
+ * What a call was about is put into words only once it has failed and errno has been read: anything that allocates between a
+ * call and the read may run the collector, whose threads' futexes leave an EAGAIN in errno.
+ */
+function failed(call: string, at?: number | string, path?: PathArg): SyscallError {
+  const errno = lastErrno();
+  if (typeof at === "string") return new SyscallError(call, errno, at);
+  if (path === undefined) return new SyscallError(call, errno, at === undefined ? undefined : `fd ${at}`);
+  return new SyscallError(call, errno, subject(at ?? -1, path));
+}
+
+/**
+ * Returns `ret`, or throws the SyscallError of errno when it is negative. `ret` must come from a synchronous call.
+ *
+ * @param at what the call was about in words, or its descriptor
+ * @param path path below the descriptor `at` (-1 for none)
+ */
+export function check(ret: number, call: string, at?: number | string, path?: PathArg): number {
+  if (ret < 0) throw failed(call, at, path);
   return ret;
 }
 
 /** As {@linkcode check}, for calls that return ssize_t or long as bigint; the result must fit a safe integer. */
-export function checkBig(ret: bigint, syscall: string, subject?: string): number {
-  if (ret < 0n) throw new SyscallError(syscall, lastErrno(), subject);
+export function checkBig(ret: bigint, call: string, at?: number | string, path?: PathArg): number {
+  if (ret < 0n) throw failed(call, at, path);
   return Number(ret);
 }
 

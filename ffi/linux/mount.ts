@@ -84,6 +84,7 @@ function descriptorCalls(
     },
 
     fsconfig(fd: number, command: number, key?: string, value?: string): void {
+      const about = key === undefined ? undefined : value === undefined ? key : `${key}=${value}`;
       const ret = libc.sysConfig(
         SYS_FSCONFIG,
         BigInt(fd),
@@ -92,7 +93,7 @@ function descriptorCalls(
         optional(value) as Uint8Array<ArrayBuffer>,
         0n,
       );
-      checkBig(ret, "fsconfig", key === undefined ? undefined : value === undefined ? key : `${key}=${value}`);
+      checkBig(ret, "fsconfig", about);
     },
 
     fsMessages(fd: number): string {
@@ -164,7 +165,7 @@ function threadCalls(
     },
 
     fchdir(fd: number): void {
-      check(libc.fchdir(fd), "fchdir", `fd ${fd}`);
+      check(libc.fchdir(fd), "fchdir", fd);
     },
 
     getInodeFlags(fd: number): number {

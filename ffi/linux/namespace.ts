@@ -96,7 +96,9 @@ class LinuxNamespace implements NamespaceKernel {
     const errno = lastErrno();
     if (errno === ENOENT) return false;
     if (errno !== EINVAL) throw new SyscallError("umount2", errno, path);
-    if (this.#libc.unlink(target) < 0 && lastErrno() !== ENOENT) check(-1, "unlink", path);
+    if (this.#libc.unlink(target) === 0) return true;
+    const unlinkErrno = lastErrno();
+    if (unlinkErrno !== ENOENT) throw new SyscallError("unlink", unlinkErrno, path);
     return true;
   }
 

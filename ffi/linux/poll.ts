@@ -44,7 +44,7 @@ export function linuxPoll(): PollKernel {
       oneView.setUint32(0, events >>> 0, true);
       oneView.setUint32(DATA_AT, token, true);
       oneView.setUint32(DATA_AT + 4, 0, true);
-      check(libc.epoll_ctl(epollFd, operation, fd, one), "epoll_ctl", String(fd));
+      check(libc.epoll_ctl(epollFd, operation, fd, one), "epoll_ctl", fd);
     },
     epollPoll(epollFd, max) {
       const n = check(libc.epoll_wait(epollFd, many, Math.min(max, MAX_EVENTS), 0), "epoll_wait");
@@ -75,7 +75,8 @@ export function linuxPoll(): PollKernel {
     inotifyInit: () => check(libc.inotify_init1(INOTIFY_FLAGS), "inotify_init1"),
     inotifyAddWatch: (fd, path, mask) => check(libc.inotify_add_watch(fd, cstr(path), mask), "inotify_add_watch", path),
     inotifyRemoveWatch(fd, watch) {
-      check(libc.inotify_rm_watch(fd, watch), "inotify_rm_watch", String(watch));
+      const about = String(watch);
+      check(libc.inotify_rm_watch(fd, watch), "inotify_rm_watch", about);
     },
     inotifyRead(fd) {
       const events: WatchEvent[] = [];

@@ -52,18 +52,19 @@ export function linuxProcess(): ProcessKernel {
   return {
     getpid: () => libc.getpid(),
     kill(pid, signal) {
-      check(libc.kill(pid, signal), "kill", String(pid));
+      const about = String(pid);
+      check(libc.kill(pid, signal), "kill", about);
     },
-    pidfdOpen: (pid) => checkBig(libc.syscall(SYS_PIDFD_OPEN, BigInt(pid), 0n, 0n, 0n), "pidfd_open", String(pid)),
+    pidfdOpen(pid) {
+      const about = String(pid);
+      return checkBig(libc.syscall(SYS_PIDFD_OPEN, BigInt(pid), 0n, 0n, 0n), "pidfd_open", about);
+    },
     pidfdSendSignal(pidFd, signal) {
-      checkBig(
-        libc.syscall(SYS_PIDFD_SEND_SIGNAL, BigInt(pidFd), BigInt(signal), 0n, 0n),
-        "pidfd_send_signal",
-        String(signal),
-      );
+      const about = String(signal);
+      checkBig(libc.syscall(SYS_PIDFD_SEND_SIGNAL, BigInt(pidFd), BigInt(signal), 0n, 0n), "pidfd_send_signal", about);
     },
     pidfdGetfd: (pidFd, fd) =>
-      checkBig(libc.syscall(SYS_PIDFD_GETFD, BigInt(pidFd), BigInt(fd), 0n, 0n), "pidfd_getfd", String(fd)),
+      checkBig(libc.syscall(SYS_PIDFD_GETFD, BigInt(pidFd), BigInt(fd), 0n, 0n), "pidfd_getfd", fd),
     waitPidfd(pidFd) {
       scratch.fill(0);
       check(libc.waitid(P_PIDFD, pidFd, scratch, WNOHANG_WEXITED), "waitid");
@@ -77,13 +78,15 @@ export function linuxProcess(): ProcessKernel {
       check(libc.prctl(PR_SET_CHILD_SUBREAPER, on ? 1n : 0n, 0n, 0n, 0n), "prctl", "PR_SET_CHILD_SUBREAPER");
     },
     getrlimit(resource) {
-      check(libc.getrlimit(resource, scratch), "getrlimit", String(resource));
+      const about = String(resource);
+      check(libc.getrlimit(resource, scratch), "getrlimit", about);
       return { soft: fromLimit(view.getBigUint64(0, true)), hard: fromLimit(view.getBigUint64(8, true)) };
     },
     setrlimit(resource, limit) {
       view.setBigUint64(0, toLimit(limit.soft), true);
       view.setBigUint64(8, toLimit(limit.hard), true);
-      check(libc.setrlimit(resource, scratch), "setrlimit", String(resource));
+      const about = String(resource);
+      check(libc.setrlimit(resource, scratch), "setrlimit", about);
     },
     pipe() {
       check(libc.pipe2(scratch, PIPE_FLAGS), "pipe2");

@@ -105,7 +105,8 @@ class LinuxSocket implements SocketKernel {
   readonly #libc = open();
 
   socket(family: number, type: number, protocol: number): number {
-    return check(this.#libc.socket(family, type | SOCK_CLOEXEC, protocol), "socket", `family ${family}`);
+    const about = `family ${family}`;
+    return check(this.#libc.socket(family, type | SOCK_CLOEXEC, protocol), "socket", about);
   }
 
   socketpair(type: number): [number, number] {
@@ -192,7 +193,8 @@ class LinuxSocket implements SocketKernel {
 
   setsockopt(fd: number, level: number, name: number, value: number | Uint8Array<ArrayBuffer>): void {
     const bytes = typeof value === "number" ? new Uint8Array(new Int32Array([value]).buffer) : value;
-    check(this.#libc.setsockopt(fd, level, name, bytes, bytes.length), "setsockopt", `level ${level} option ${name}`);
+    const about = `level ${level} option ${name}`;
+    check(this.#libc.setsockopt(fd, level, name, bytes, bytes.length), "setsockopt", about);
   }
 
   getsockopt(fd: number, level: number, name: number): number {
@@ -215,12 +217,13 @@ class LinuxSocket implements SocketKernel {
   #getsockopt(fd: number, level: number, name: number, words: number): Int32Array {
     const value = new Int32Array(words);
     const length = new Uint32Array([words * 4]);
+    const about = `level ${level} option ${name}`;
     check(
       this.#libc.getsockopt(fd, level, name, new Uint8Array(value.buffer), new Uint8Array(length.buffer)),
       "getsockopt",
-      `level ${level} option ${name}`,
+      about,
     );
-    if (length[0] !== words * 4) throw new SyscallError("getsockopt", 22, `level ${level} option ${name}`);
+    if (length[0] !== words * 4) throw new SyscallError("getsockopt", 22, about);
     return value;
   }
 }

@@ -1,9 +1,9 @@
 /** Extended attributes on Linux: the half of the file area that speaks xattr(7). */
 
-import { isErrno } from "../errno.ts";
+import { isErrno, SyscallError } from "../errno.ts";
 import type { FileKernel, PathArg } from "../file.ts";
-import { pathBytes, subject } from "./file_codec.ts";
-import { check, cstr } from "./libc.ts";
+import { pathBytes } from "./file_codec.ts";
+import { check, cstr, lastErrno, subject } from "./libc.ts";
 
 /** libc's xattr functions. */
 export const ATTRIBUTE_SYMBOLS = {
@@ -61,17 +61,23 @@ export function linuxXattr(c: Symbols): XattrCalls {
   };
   const on = (fd: number) => `fd ${fd}`;
   const of = (p: PathArg) => subject(-1, p);
+  // Worded only after errno was read, see check.
+  const change = (ret: number, call: string, name: string, object: number | PathArg): void => {
+    if (ret >= 0) return;
+    const errno = lastErrno();
+    throw new SyscallError(`${call}(${name})`, errno, typeof object === "number" ? on(object) : of(object));
+  };
 
   return {
     fgetxattr: (fd, name) => value((b) => c.fgetxattr(fd, cstr(name), b, SIZE), "fgetxattr", on(fd)),
     fsetxattr: (fd, name, v, flags = 0) =>
-      void check(c.fsetxattr(fd, cstr(name), v, BigInt(v.byteLength), flags), `fsetxattr(${name})`, on(fd)),
+      change(c.fsetxattr(fd, cstr(name), v, BigInt(v.byteLength), flags), "fsetxattr", name, fd),
     flistxattr: (fd) => names((b) => c.flistxattr(fd, b, SIZE), "flistxattr", on(fd)),
-    fremovexattr: (fd, name) => void check(c.fremovexattr(fd, cstr(name)), `fremovexattr(${name})`, on(fd)),
+    fremovexattr: (fd, name) => change(c.fremovexattr(fd, cstr(name)), "fremovexattr", name, fd),
     lgetxattr: (p, name) => value((b) => c.lgetxattr(pathBytes(p), cstr(name), b, SIZE), "lgetxattr", of(p)),
     lsetxattr: (p, name, v, flags = 0) =>
-      void check(c.lsetxattr(pathBytes(p), cstr(name), v, BigInt(v.byteLength), flags), `lsetxattr(${name})`, of(p)),
+      change(c.lsetxattr(pathBytes(p), cstr(name), v, BigInt(v.byteLength), flags), "lsetxattr", name, p),
     llistxattr: (p) => names((b) => c.llistxattr(pathBytes(p), b, SIZE), "llistxattr", of(p)),
-    lremovexattr: (p, name) => void check(c.lremovexattr(pathBytes(p), cstr(name)), `lremovexattr(${name})`, of(p)),
+    lremovexattr: (p, name) => change(c.lremovexattr(pathBytes(p), cstr(name)), "lremovexattr", name, p),
   };
 }

@@ -21,15 +21,9 @@ export function openRoot(kernel: FileKernel, rootfs: string): OwnedFd {
   return new OwnedFd(kernel, kernel.openat(AT_FDCWD, rootfs, O.PATH | O.DIRECTORY | O.CLOEXEC));
 }
 
-/** openat2 below a root, repeated when a rename elsewhere in the tree raced with it. */
+/** openat2 below a root. */
 export function openInRoot(kernel: FileKernel, rootFd: number, path: string, flags: number): OwnedFd {
-  for (let attempt = 0;; attempt++) {
-    try {
-      return new OwnedFd(kernel, kernel.openat2(rootFd, path, flags | O.CLOEXEC, INSIDE));
-    } catch (e) {
-      if (!isErrno(e, "EAGAIN") || attempt >= 100) throw e;
-    }
-  }
+  return new OwnedFd(kernel, kernel.openat2(rootFd, path, flags | O.CLOEXEC, INSIDE));
 }
 
 /**
