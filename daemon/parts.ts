@@ -1,5 +1,6 @@
 /** Makes the daemon's parts and connects them: stores, supervisor, workers and their events. */
 
+import { ProjectLoading } from "./compose/loading/loading.ts";
 import { Compose } from "./compose/reconcile/compose.ts";
 import type { ComposeEngine } from "./compose/reconcile/engine.ts";
 import { ProjectStore } from "./compose/reconcile/store.ts";
@@ -204,6 +205,7 @@ export async function assemble(
   const compose = new Compose({
     engine,
     store: projects,
+    loading: new ProjectLoading({ start: () => workers.compose() }),
     summaries: () => supervisor.list({ all: true, filters: {} }),
     log: log.with({ part: "compose" }),
   });

@@ -1,5 +1,7 @@
 /** Starts the stage workers and passes on what they say: their events to their owners, their log lines to the daemon's log. */
 
+import { startLoadingWorker } from "./compose/loading/permissions.ts";
+import type { LoadingStage } from "./compose/loading/protocol.ts";
 import type { Logger } from "./log/logger.ts";
 import type { StageTypes } from "../workers/envelope.ts";
 import { WorkerHost } from "../workers/host.ts";
@@ -125,6 +127,11 @@ export class Workers {
         }),
       (e) => this.#events.streams?.(e),
     );
+  }
+
+  /** Compose files; holds no permission. */
+  compose(): WorkerHost<LoadingStage> {
+    return this.#host<LoadingStage>("compose", startLoadingWorker);
   }
 
   /** Ends all workers. */

@@ -1,6 +1,6 @@
 /** From a service to the container that the engine is asked for: names, labels, mounts, networks, limits. */
 
-import type { ComposeService } from "../spec/compose.ts";
+import type { ComposeModel, ComposeService } from "../spec/compose.ts";
 import type { ContainerConfig, MountSpec, NetworkAttachment, PortMapping } from "../spec/container.ts";
 import { parseCapability } from "../spec/parse/capability.ts";
 import { parseName, parseNamespaceMode, parsePlatform, parseUser, parseWorkdir } from "../spec/parse/modes.ts";
@@ -59,6 +59,22 @@ export interface DesiredContainer {
 /** Name of a service's container. */
 export function containerName(project: MappedProject, service: string, number: number): string {
   return own(project.model.services, service)?.container_name ?? `${project.model.name}-${service}-${number}`;
+}
+
+/** Found once for each model: every container of every service asks. */
+const linked = new WeakMap<ComposeModel, Map<string, string[]>>();
+
+/** Names by which services are linked to, by service. */
+function linkAliases(model: ComposeModel): Map<string, string[]> {
+  const known = linked.get(model);
+  if (known !== undefined) return known;
+  const found = new Map<string, string[]>();
+  for (const link of Object.values(model.services).flatMap((service) => service.links ?? [])) {
+    const [name = "", alias = ""] = link.split(":");
+    if (alias !== "") found.set(name, [...found.get(name) ?? [], alias]);
+  }
+  linked.set(model, found);
+  return found;
 }
 
 class Mapping {
@@ -205,7 +221,11 @@ class Mapping {
       const ownMac = attachment?.mac_address ?? (index === 0 ? mac : undefined);
       const network = own(this.#project.model.networks, key)?.name ?? key;
       this.#try(`networks.${key}`, () => parseName(network, "network name"));
-      const aliases = [this.#name, ...attachment?.aliases ?? [], ...this.#linkAliases()];
+      const aliases = [
+        this.#name,
+        ...attachment?.aliases ?? [],
+        ...linkAliases(this.#project.model).get(this.#name) ?? [],
+      ];
       return defined({
         network,
         ip: this.#text(
@@ -223,16 +243,6 @@ class Mapping {
         gatewayPriority: attachment?.gw_priority,
       });
     });
-  }
-
-  /** Names by which other services link to this one. */
-  #linkAliases(): string[] {
-    return Object.values(this.#project.model.services).flatMap((other) =>
-      (other.links ?? []).flatMap((link) => {
-        const [name, alias] = link.split(":");
-        return name === this.#name && alias !== undefined && alias !== "" ? [alias] : [];
-      })
-    );
   }
 
   #ports(): PortMapping[] | undefined {

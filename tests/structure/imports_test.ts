@@ -15,7 +15,7 @@ const RULES: { area: RegExp; may: RegExp[] }[] = [
   { area: /^workers\/[a-z]+\//, may: [/^ffi\//, /^daemon\/spec\//, /^workers\//] },
   {
     area: /^daemon\//,
-    may: [/^daemon\//, /^workers\/(host|channel|envelope|protocol)\.ts$/, /^workers\/[a-z]+\/permissions\.ts$/],
+    may: [/^daemon\//, /^workers\/(host|serve|channel|envelope|protocol)\.ts$/, /^workers\/[a-z]+\/permissions\.ts$/],
   },
   { area: /^mod\.ts$/, may: [/^daemon\/(spec|client)\//] },
   { area: /^cli\//, may: [/^cli\//, /^mod\.ts$/, /^daemon\/spec\//] },

@@ -35,6 +35,8 @@ export interface PlanOptions extends MappingOptions, ImageOptions {
   noStart?: boolean;
 }
 
+/** Most containers of a service: more is a slip of the pen, and planning them would take the host's memory. */
+const MOST_REPLICAS = 10_000;
 /** Steps after which dependents with `restart: true` are restarted. */
 const DISRUPTIVE: ReadonlySet<PlanAction> = new Set(["recreate", "restart"]);
 /** Steps that start a container, and so wait for its dependencies. */
@@ -122,6 +124,13 @@ class Planner {
       this.#blocked.push({
         service: name,
         message: `${wanted} containers cannot all be named ${service.container_name}; remove container_name`,
+      });
+      return;
+    }
+    if (wanted > MOST_REPLICAS) {
+      this.#blocked.push({
+        service: name,
+        message: `${wanted} containers are more than ${MOST_REPLICAS}; ask for fewer`,
       });
       return;
     }

@@ -30,13 +30,12 @@ import { NyxError } from "../../spec/errors.ts";
 import { canonicalJson, defined, own, sortedKeys } from "../dictionary.ts";
 import { formatDiagnostic } from "../diagnostics.ts";
 import { withDependencies } from "../graph.ts";
-import { planProject } from "../plan/plan.ts";
+import type { ProjectLoading } from "../loading/loading.ts";
 import { printPlan } from "../plan/text.ts";
 import { ownership } from "../plan/world.ts";
 import type { ComposeProject } from "../project.ts";
 import { actOnAll, planStart, planStop, serviceMembers } from "./actions.ts";
 import { applyPlan } from "./apply.ts";
-import { configResult } from "./config.ts";
 import { takeDownProject } from "./down.ts";
 import type { ComposeEngine, EngineContainer } from "./engine.ts";
 import { removeUnused } from "./files.ts";
@@ -44,7 +43,7 @@ import { projectList, projectRows } from "./list.ts";
 import { observe, observeByName } from "./observe.ts";
 import { makeOneOff } from "./one_off.ts";
 import { pullImages } from "./pull.ts";
-import { emptyProject, hasFiles, loadSource, projectName, wanted } from "./source.ts";
+import { emptyProject, hasFiles, projectName, wanted } from "./source.ts";
 import type { ProjectStore } from "./store.ts";
 import { untilMet } from "./waiting.ts";
 
@@ -52,6 +51,8 @@ import { untilMet } from "./waiting.ts";
 export interface ComposeOptions {
   engine: ComposeEngine;
   store: ProjectStore;
+  /** Reads files and plans. */
+  loading: ProjectLoading;
   /** Rows of containers, for `ps`. */
   summaries: () => Promise<ContainerSummary[]>;
   log: Pick<Logger, "warn">;
@@ -69,7 +70,10 @@ export class Compose implements ComposeService {
 
   /** Brings a project up: what is as asked for is left alone. */
   async up(request: ComposeUpRequest, progress: ProgressOptions): Promise<ComposeUpResult> {
-    const project = await loadSource(request, { action: "bring up the project", services: request.services ?? [] });
+    const project = await this.#options.loading.load(request, {
+      action: "bring up the project",
+      services: request.services ?? [],
+    });
     return await this.#exclusive(project.model.name, () => this.#up(project, request, progress));
   }
 
@@ -111,7 +115,7 @@ export class Compose implements ComposeService {
   async #plan(project: ComposeProject, request: ComposePlanRequest): Promise<ComposePlan> {
     const { engine, store } = this.#options;
     const { no_deps, force_recreate, no_recreate, always_recreate_deps, remove_orphans, no_start, ...rest } = request;
-    return planProject(project, await observe(engine, project), {
+    return await this.#options.loading.plan(project, await observe(engine, project), {
       filesDir: store.filesDir(project.model.name),
       nowMs: Date.now(),
       ...defined({
@@ -191,7 +195,7 @@ export class Compose implements ComposeService {
   /** A project by its files, or by its name. `known` are the services that the files define. */
   async #known(source: ComposeSource, action: string): Promise<{ name: string; loaded?: ComposeProject }> {
     if (!hasFiles(source)) return { name: projectName(source) };
-    const loaded = await loadSource(source, { action, lenient: true, checkConsistency: false });
+    const loaded = await this.#options.loading.load(source, { action, lenient: true, checkConsistency: false });
     return { name: loaded.model.name, loaded };
   }
 
@@ -232,20 +236,15 @@ export class Compose implements ComposeService {
 
   /** The model, and views of it. */
   async config(request: ComposeConfigRequest): Promise<ComposeConfigResult> {
-    const project = await loadSource(request, {
-      action: "read the project",
-      services: (request.services ?? []).filter((service) => service !== "*"),
-      interpolate: request.no_interpolate !== true,
-      resolvePaths: request.no_path_resolution !== true,
-      resolveEnv: request.no_env_resolution !== true,
-      checkConsistency: request.no_consistency !== true,
-    });
-    return configResult(project, request);
+    return await this.#options.loading.config(request);
   }
 
   /** What `up` would do. */
   async plan(request: ComposePlanRequest): Promise<ComposePlanResult> {
-    const project = await loadSource(request, { action: "plan the project", services: request.services ?? [] });
+    const project = await this.#options.loading.load(request, {
+      action: "plan the project",
+      services: request.services ?? [],
+    });
     const plan = await this.#plan(project, request);
     return { plan, text: printPlan(plan), diagnostics: project.diagnostics.filter((d) => d.severity !== "error") };
   }
@@ -265,7 +264,7 @@ export class Compose implements ComposeService {
 
   /** Pulls the images of a project, side by side. */
   async pull(request: ComposePullRequest, progress: ProgressOptions): Promise<ComposeUpResult> {
-    const project = await loadSource(request, {
+    const project = await this.#options.loading.load(request, {
       action: "pull the project's images",
       services: request.services ?? [],
     });
@@ -274,7 +273,10 @@ export class Compose implements ComposeService {
 
   /** Makes a one-off container of a service, after what the service depends on is up. */
   async run(request: ComposeRunRequest, progress: ProgressOptions): Promise<ComposeRunResult> {
-    const project = await loadSource(request, { action: `run ${request.service}`, services: [request.service] });
+    const project = await this.#options.loading.load(request, {
+      action: `run ${request.service}`,
+      services: [request.service],
+    });
     return await this.#exclusive(project.model.name, async () => {
       const depends = sortedKeys(own(project.model.services, request.service)?.depends_on);
       const services = request.no_deps === true ? [] : depends;

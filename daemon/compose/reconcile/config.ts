@@ -12,6 +12,7 @@ import {
   printVariables,
 } from "../print.ts";
 import type { ComposeProject } from "../project.ts";
+import { loadSource } from "./source.ts";
 
 const lines = (list: readonly string[]) => list.map((line) => `${line}\n`).join("");
 
@@ -45,4 +46,17 @@ export function configResult(project: ComposeProject, request: ComposeConfigRequ
     text: text(project, request),
     diagnostics: project.diagnostics.filter((d) => d.severity !== "error"),
   };
+}
+
+/** Loads the project of a request and prints what was asked for. */
+export async function loadConfig(request: ComposeConfigRequest): Promise<ComposeConfigResult> {
+  const project = await loadSource(request, {
+    action: "read the project",
+    services: (request.services ?? []).filter((service) => service !== "*"),
+    interpolate: request.no_interpolate !== true,
+    resolvePaths: request.no_path_resolution !== true,
+    resolveEnv: request.no_env_resolution !== true,
+    checkConsistency: request.no_consistency !== true,
+  });
+  return configResult(project, request);
 }
