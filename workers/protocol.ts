@@ -501,8 +501,8 @@ export type NetworkStage = {
         warnings: string[];
         /** Networks beyond the first that could not be made, with the reason; `ensureNetwork` tries again. */
         failed: { name: string; message: string }[];
-        /** Networks that each container of `live` and `known` has leases in. */
-        attached: { id: string; networks: string[] }[];
+        /** Networks that each container of `live` and `known` has leases in, and the ports reserved for it. */
+        attached: { id: string; networks: string[]; ports: Required<PortMapping>[] }[];
       };
       progress: never;
     };
@@ -538,6 +538,17 @@ export type NetworkStage = {
       result: NetworkResult;
       progress: never;
     };
+    /**
+     * Moves published ports (as `ports` of a NetworkResult names them) from one running container to another, in one transaction:
+     * new connections go to `to`, those open already go on to `from`. Returns what each publishes afterwards.
+     */
+    movePorts: {
+      request: { from: string; to: string; ports: Required<PortMapping>[] };
+      result: { from: Required<PortMapping>[]; to: Required<PortMapping>[] };
+      progress: never;
+    };
+    /** Connections that others opened to a container and that are still open, as the kernel tracks them; none when it does not run. */
+    openConnections: { request: { id: string }; result: { tcp: number; udp: number }; progress: never };
     /** What the kernel has of a published port of the host, of a container, or of both. */
     facts: {
       request: {

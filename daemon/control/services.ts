@@ -24,6 +24,7 @@ import type {
   NetworkCreateRequest,
   NetworkInfo,
   PathStat,
+  PublishChange,
   PullResult,
   SystemInfo,
   VersionInfo,
@@ -143,7 +144,12 @@ export interface ContainerService {
   remove(ref: string, options: { force: boolean; volumes: boolean }): Promise<{ id: string }>;
   prune(options: { filters: Record<string, string[]> }): Promise<{ removed: string[]; reclaimed: number }>;
   rename(ref: string, name: string): Promise<{ id: string; name: string }>;
-  update(ref: string, resources: Resources, restart?: string): Promise<{ id: string; warnings: string[] }>;
+  update(
+    ref: string,
+    resources: Resources,
+    restart?: string,
+    ports?: PublishChange,
+  ): Promise<{ id: string; warnings: string[] }>;
   wait(
     ref: string,
     condition: "not-running" | "next-exit" | "removed" | "healthy",

@@ -55,6 +55,9 @@ export interface NetworksDeps {
   users: () => NetworkUsers;
 }
 
+/** What was leased to a container. */
+type Found = Omit<NetworkStage["ops"]["init"]["result"]["attached"][number], "id">;
+
 /** Networks of one daemon. */
 export class Networks implements NetworkService, NetworkSource {
   readonly #deps: NetworksDeps;
@@ -65,8 +68,8 @@ export class Networks implements NetworkService, NetworkSource {
   /** Containers being made on a network, and networks being removed: each keeps the other out. */
   readonly #inUse = new Map<string, number>();
   readonly #leaving = new Set<string>();
-  /** Networks by container, as the worker found them when it last started. */
-  #attached = new Map<string, string[]>();
+  /** Leases by container, as the worker found them when it last started. */
+  #attached = new Map<string, Found>();
   #default = "";
   /** Definitions change one after the other, so that two never choose the same subnet. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -107,7 +110,7 @@ export class Networks implements NetworkService, NetworkSource {
   initialised({ failed, attached }: Pick<NetworkStage["ops"]["init"]["result"], "failed" | "attached">): void {
     this.#down.clear();
     for (const { name, message } of failed) this.#down.set(name, message);
-    this.#attached = new Map(attached.map(({ id, networks }) => [id, networks]));
+    this.#attached = new Map(attached.map(({ id, ...found }) => [id, found]));
   }
 
   /**
@@ -162,8 +165,8 @@ export class Networks implements NetworkService, NetworkSource {
     };
   }
 
-  /** Networks that a container was found to have leases in when the worker last started. */
-  attachedAtStart(id: string): string[] | undefined {
+  /** What a container was found to have leased when the worker last started. */
+  foundAtStart(id: string): Found | undefined {
     return this.#attached.get(id);
   }
 

@@ -616,7 +616,20 @@ export interface WaitResult {
   error?: string;
 }
 
-/** POST /v1/containers/{id}/update; at least one of both. */
+/** Published ports to open, to close and to take over; the others stay as they are. */
+export interface PublishChange {
+  /**
+   * A running container whose published ports this one takes over, all of them, in one step: new connections come here, those
+   * already open go on there.
+   */
+  from?: string;
+  /** Ports to publish beside the others. */
+  add?: import("./container.ts").PortMapping[];
+  /** Ports to publish no more. `hostPort` 0 means every one of that container port. Connections that are open go on. */
+  remove?: import("./container.ts").PortMapping[];
+}
+
+/** POST /v1/containers/{id}/update; at least one of them. */
 export interface ContainerUpdate {
   /** Limits to change; the others stay. */
   resources?: import("./container.ts").Resources;
@@ -626,6 +639,8 @@ export interface ContainerUpdate {
 
 /** POST /v1/containers/{id}/exec with `detach`. */
 export interface ExecDetached extends IdResult {
+  /** Published ports to open and to close while it runs. */
+  publish?: PublishChange;
   /** Names this exec in GET /v1/containers/{id}/exec/{execId}. */
   exec_id: string;
   /** Its process, as the host numbers it. */

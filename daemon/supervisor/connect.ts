@@ -2,13 +2,14 @@
 
 import { registrationOf } from "../dns/registration.ts";
 import type { ContainerRecord } from "../persist/record.ts";
-import type { ContainerConfig, NetworkAttachment } from "../spec/container.ts";
-import { NyxError } from "../spec/errors.ts";
+import type { ContainerConfig, NetworkAttachment, PortMapping } from "../spec/container.ts";
+import { NyxError, toNyxError } from "../spec/errors.ts";
 import type { NetworkResult } from "../../workers/protocol.ts";
 import type { Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { resolvConf } from "./etc_files.ts";
 import { embeddedResolvers, networkMode, networkRequest, ownsNetwork, readHostResolvConf } from "./launch.ts";
+import { assigned, portKey } from "./ports.ts";
 
 /** The configuration with another set of attachments. */
 function withAttachments(
@@ -46,7 +47,7 @@ export function connect(container: Container, deps: SupervisorDeps, added: Netwo
         `Could not ${action} container "${container.name}": it is connected with it already`,
       );
     }
-    await apply(container, deps, [...attachments, added]);
+    await applyNetworks(container, deps, [...attachments, added]);
   });
 }
 
@@ -64,7 +65,7 @@ export function disconnect(container: Container, deps: SupervisorDeps, network: 
         `Could not ${action} container "${container.name}": it is not connected with it; its networks: ${names}`,
       );
     }
-    await apply(container, deps, rest);
+    await applyNetworks(container, deps, rest);
   });
 }
 
@@ -75,23 +76,48 @@ export function disconnect(container: Container, deps: SupervisorDeps, network: 
 export function agree(container: Container, deps: SupervisorDeps): Promise<void> {
   return container.mailbox.run(async () => {
     const { record } = container;
-    const found = deps.networks.attachedAtStart(container.id);
+    const found = deps.networks.foundAtStart(container.id);
     if (found === undefined || container.status === "removing" || !ownsNetwork(networkMode(record))) return;
     const { attachments } = networkRequest(record, deps.defaults.network);
-    if (new Set(found).symmetricDifference(new Set(attachments.map((a) => a.network))).size === 0) return;
-    deps.log.warn("A change of a container's networks was cut off; its record counts", { id: container.id });
-    await apply(container, deps, attachments);
+    const networks = new Set(found.networks).symmetricDifference(new Set(attachments.map((a) => a.network)));
+    const ports = new Set(found.ports.map(portKey)).symmetricDifference(new Set(record.ports.map(portKey)));
+    if (networks.size === 0 && ports.size === 0) return;
+    deps.log.warn("A change of a container's networks or ports was cut off; its record counts", { id: container.id });
+    try {
+      await applyNetworks(container, deps, attachments);
+    } catch (e) {
+      // Ports that another container has were moved to it: the record of that one was written, this one's was not.
+      if (ports.size === 0 || toNyxError(e).code !== "already_exists") throw e;
+      const publish = record.spec.publish ?? [];
+      const open = assigned(publish, record.ports);
+      const kept = new Set(found.ports.map(portKey));
+      record.spec.publish = publish.filter((_, i) => open[i]?.every((p) => kept.has(portKey(p))));
+      await applyNetworks(container, deps, attachments);
+    }
   });
 }
 
-async function apply(container: Container, deps: SupervisorDeps, attachments: NetworkAttachment[]): Promise<void> {
+function applyNetworks(container: Container, deps: SupervisorDeps, attachments: NetworkAttachment[]): Promise<void> {
+  return apply(container, deps, { spec: withAttachments(container.record.spec, attachments, deps.defaults.network) });
+}
+
+/**
+ * Makes the kernel, the leases and the record what a changed configuration says of networks and ports. The caller holds the
+ * container's mailbox.
+ *
+ * @param change `ports` in place of those of the configuration, when their numbers are known
+ */
+export async function apply(
+  container: Container,
+  deps: SupervisorDeps,
+  { spec, ports }: { spec: ContainerConfig; ports?: PortMapping[] },
+): Promise<void> {
   const { record } = container;
   if (container.status === "removing") {
     throw new NyxError("failed_precondition", `Could not change container "${container.name}": it is being removed`);
   }
-  const spec = withAttachments(record.spec, attachments, deps.defaults.network);
-  const { id, name, attachments: wanted, ports } = networkRequest({ ...record, spec }, deps.defaults.network);
-  const request = { id, name, attachments: wanted, ports };
+  const { id, name, attachments, ports: listed } = networkRequest({ ...record, spec }, deps.defaults.network);
+  const request = { id, name, attachments, ports: ports ?? listed };
   if (container.live) {
     const before = record.network;
     const network = await deps.stages.network.call("change", request);
@@ -102,7 +128,7 @@ async function apply(container: Container, deps: SupervisorDeps, attachments: Ne
       deps.log.warn("A container's resolv.conf and hosts could not be brought up to date", { id, error })
     );
   } else {
-    await deps.stages.network.call("reserve", request);
+    record.ports = (await deps.stages.network.call("reserve", request)).ports;
     record.spec = spec;
     delete record.network;
     delete record.ip;

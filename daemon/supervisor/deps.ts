@@ -6,7 +6,7 @@ import type { Logger } from "../log/logger.ts";
 import type { RecordedMount } from "../persist/record.ts";
 import type { RecordStore } from "../persist/store.ts";
 import type { HealthResult } from "../spec/api.ts";
-import type { Healthcheck, LogOptions, MountSpec } from "../spec/container.ts";
+import type { Healthcheck, LogOptions, MountSpec, PortMapping } from "../spec/container.ts";
 import type { ImageConfig, ImageExecConfig, RegistryCredentials } from "../spec/image.ts";
 import type { WorkerHost } from "../../workers/host.ts";
 import type {
@@ -84,8 +84,8 @@ export interface NetworkSource {
   isInternal(name: string): boolean;
   /** Keeps networks from being removed until it is disposed: until a container that names them is known. */
   use(names: readonly string[]): Disposable;
-  /** Networks that a container was found to have leases in when the network worker last started. */
-  attachedAtStart(id: string): string[] | undefined;
+  /** What a container was found to have leased when the network worker last started: networks, and ports of the host. */
+  foundAtStart(id: string): { networks: string[]; ports: Required<PortMapping>[] } | undefined;
   /** Makes what could not be made when the daemon started. Throws failed_precondition when it still cannot. */
   ready(names: readonly string[]): Promise<void>;
 }

@@ -1,8 +1,8 @@
 /** The Supervisor (D02): what users ask of containers. */
 
 import type { Attachment, AttachOptions, ContainerService, LogQuery } from "../control/services.ts";
-import type { CommitRequest, CreateResult, ExecRequest, PathStat } from "../spec/api.ts";
-import type { ContainerConfig, NetworkAttachment, Resources } from "../spec/container.ts";
+import type { CommitRequest, CreateResult, ExecRequest, PathStat, PublishChange } from "../spec/api.ts";
+import type { ContainerConfig, NetworkAttachment, PortMapping, Resources } from "../spec/container.ts";
 import { NyxError } from "../spec/errors.ts";
 import { parseRestart } from "../spec/parse/restart.ts";
 import { nowRfc3339 } from "../spec/time.ts";
@@ -25,6 +25,8 @@ import { networkRequest } from "./launch.ts";
 
 import { randomId } from "./names.ts";
 
+import type { OpenPort } from "./ports.ts";
+import { changePorts, movePorts } from "./publish.ts";
 import { passes, summaryOf } from "./view.ts";
 import { type WaitAnswer, type WaitCondition, waitFor } from "./wait.ts";
 
@@ -91,7 +93,7 @@ export class Supervisor extends SupervisorCore implements ContainerService {
       }
       if (request.ports.length > 0 || request.attachments.some((a) => a.ip !== undefined || a.ip6 !== undefined)) {
         await deps.networks.ready(networks);
-        await untilAvailable(() => deps.stages.network.call("reserve", request));
+        record.ports = (await untilAvailable(() => deps.stages.network.call("reserve", request))).ports;
       }
       const container = this.admit(record);
       container.emit("create");
@@ -259,8 +261,13 @@ export class Supervisor extends SupervisorCore implements ContainerService {
     return { id: container.id, name };
   }
 
-  /** Changes limits, and the restart policy, of a container that may be running. */
-  async update(ref: string, resources: Resources, restart?: string): Promise<{ id: string; warnings: string[] }> {
+  /** Changes limits, the restart policy and published ports of a container that may be running. */
+  async update(
+    ref: string,
+    resources: Resources,
+    restart?: string,
+    ports?: PublishChange,
+  ): Promise<{ id: string; warnings: string[] }> {
     const container = this.find(ref);
     const policy = restart === undefined ? undefined : parseRestart(restart);
     if (policy !== undefined && policy.name !== "no" && container.record.spec.autoRemove === true) {
@@ -269,7 +276,9 @@ export class Supervisor extends SupervisorCore implements ContainerService {
         `Could not set restart policy "${restart}": container "${container.name}" is removed when it exits (--rm)`,
       );
     }
-    await container.mailbox.run(async () => {
+    if (ports?.from !== undefined) await this.movePorts(ports.from, ref);
+    const warnings = await container.mailbox.run(async () => {
+      const said = ports === undefined ? [] : await changePorts(container, this.deps, ports);
       if (Object.keys(resources).length > 0 && container.live) {
         await this.deps.stages.streams.call("update", { id: container.id, resources });
       }
@@ -278,7 +287,24 @@ export class Supervisor extends SupervisorCore implements ContainerService {
       await container.save();
     });
     container.emit("update");
-    return { id: container.id, warnings: [] };
+      return said;
+    return { id: container.id, warnings };
+  }
+
+  /**
+   * Moves published ports from one running container to another, without a moment in which they are closed: new connections reach
+   * `to`, those already open go on to `from`. Both records are on disk when it resolves.
+   *
+   * @param ports entries of the first one's `publish`; all when missing
+   * @throws NyxError failed_precondition, not_found; nothing changed then
+   */
+  movePorts(from: string, to: string, ports?: PortMapping[]): Promise<{ moved: OpenPort[] }> {
+    return movePorts(this.find(from), this.find(to), this.deps, ports);
+  }
+
+  /** Connections that others opened to a container and that are still open; none when it does not run. */
+  openConnections(ref: string): Promise<{ tcp: number; udp: number }> {
+    return this.deps.stages.network.call("openConnections", { id: this.find(ref).id });
   }
 
   /** Waits for a condition; resolves with the exit code it then has. */

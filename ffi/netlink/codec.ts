@@ -236,6 +236,12 @@ export class Attributes {
     return v === undefined || v.length < 2 ? undefined : new DataView(v.buffer, v.byteOffset).getUint16(0);
   }
 
+  /** Thirty-two bits, network order. */
+  be32(type: number): number | undefined {
+    const v = this.#byType.get(type);
+    return v === undefined || v.length < 4 ? undefined : new DataView(v.buffer, v.byteOffset).getUint32(0);
+  }
+
   /** Text up to its NUL. */
   string(type: number): string | undefined {
     const v = this.#byType.get(type);

@@ -7,10 +7,12 @@ import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { deleteLink, deleteRoute } from "../../ffi/netlink/requests.ts";
 import type { NetworkResult, NetworkStage } from "../protocol.ts";
-import { describeActive, planEndpoints, portTarget, publish, unpublish } from "./container.ts";
+import { describeActive, planEndpoints, portTarget } from "./container.ts";
 import { describeEndpoint, type EndpointPlan, ensureEndpoint, forgetNeighbour, hasOwnMac } from "./endpoint.ts";
 import type { Reservation } from "./leases.ts";
 import { type Netns, openNetns } from "./pool.ts";
+import { samePort } from "./ports.ts";
+import { occupy, republish } from "./publish.ts";
 import { reserve, restore } from "./reservation.ts";
 import { type ActiveContainer, netnsPath, type Session } from "./session.ts";
 
@@ -59,11 +61,6 @@ function rebuild(s: Session, id: string, from: Reservation, to: Reservation): Ac
     ports: to.ports,
     target: portTarget(after),
   };
-  const moved = JSON.stringify([old?.ports, old?.target]) !== JSON.stringify([next.ports, next.target]);
-  if (moved) {
-    s.active.delete(id);
-    unpublish(s, old);
-  }
   for (const plan of before) if (!after.some((a) => sameConnection(a, plan))) unplug(s, netns, plan);
   const route = after.find((p) => p.defaultRoute);
   const lost = before.find((p) => p.defaultRoute);
@@ -75,7 +72,10 @@ function rebuild(s: Session, id: string, from: Reservation, to: Reservation): Ac
     next.portIndexes.push(peer ?? ensureEndpoint(s.kernel.ns, s.rt, id, plan, netns));
   }
   s.active.set(id, next);
-  if (moved) publish(s, next);
+  republish(s, [old], [next]);
+  occupy(s, id, next);
+  const closed = old?.ports.filter((p) => !next.ports.some((q) => samePort(p, q))) ?? [];
+  if (old?.target !== undefined) s.flows.unpublished(closed, old.target);
   return next;
 }
 

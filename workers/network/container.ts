@@ -2,7 +2,6 @@
 
 import { invalid } from "../../daemon/spec/errors.ts";
 import { deleteLink } from "../../ffi/netlink/requests.ts";
-import { NftError } from "../../ffi/nftables/nft.ts";
 import type { NetworkResult, NetworkStage } from "../protocol.ts";
 import type { Finding } from "./diagnose.ts";
 import {
@@ -17,8 +16,9 @@ import {
 import type { Reservation } from "./leases.ts";
 import { type Netns, openNetns } from "./pool.ts";
 import { reserve, restore } from "./reservation.ts";
-import { addCommands, allElements, deleteCommands, type PortTarget } from "./ruleset.ts";
-import { type ActiveContainer, Attempts, netnsPath, type Session, syncTable } from "./session.ts";
+import { occupy, publish, unpublish } from "./publish.ts";
+import type { PortTarget } from "./ruleset.ts";
+import { type ActiveContainer, Attempts, netnsPath, type Session } from "./session.ts";
 
 /** Request of the `setup` operation. */
 export type SetupRequest = NetworkStage["ops"]["setup"]["request"];
@@ -67,37 +67,6 @@ function writeSysctls(s: Session, netns: Netns, sysctls: Record<string, string>)
   });
 }
 
-/** Adds a container's port elements; a table that somebody damaged is made anew. The container must be in `active`. */
-export function publish(s: Session, { ports, target }: ActiveContainer): void {
-  if (target === undefined || ports.length === 0) return;
-  try {
-    if (s.tableStale) syncTable(s);
-    else s.nft.run(addCommands(s.table, allElements(ports, target)));
-  } catch (e) {
-    if (!(e instanceof NftError && (e.missing || e.exists))) throw e;
-    syncTable(s);
-  }
-  s.flows.published(ports, target);
-}
-
-/**
- * Takes a container's port elements away, with whatever an earlier failure left. The container must be out of `active`, or
- * undefined when there is none.
- */
-export function unpublish(s: Session, active: ActiveContainer | undefined): void {
-  const { ports = [], target } = active ?? {};
-  const published = target !== undefined && ports.length > 0;
-  if (!published && !s.tableStale) return;
-  try {
-    if (s.tableStale || !published) syncTable(s);
-    else s.nft.run(deleteCommands(s.table, allElements(ports, target)));
-  } catch (e) {
-    s.tableStale = true;
-    if (!(e instanceof NftError && e.missing)) throw e;
-    syncTable(s);
-  }
-}
-
 /** All that happens in the kernel, in order; undone in reverse when a step fails. */
 function build(s: Session, request: SetupRequest, reservation: Reservation): ActiveContainer {
   const { id, sysctls } = request;
@@ -123,9 +92,9 @@ function build(s: Session, request: SetupRequest, reservation: Reservation): Act
     s.active.set(id, active);
     undo.push(["unpublish", () => {
       s.active.delete(id);
-      unpublish(s, active);
+      unpublish(s, id, active);
     }]);
-    publish(s, active);
+    publish(s, id, active);
     return active;
   } catch (e) {
     const attempts = new Attempts();
@@ -187,7 +156,7 @@ export function takeDown(s: Session, id: string): Attempts {
   const attempts = new Attempts();
   const active = s.active.get(id);
   s.active.delete(id);
-  attempts.try("unpublish ports", () => unpublish(s, active));
+  attempts.try("unpublish ports", () => unpublish(s, id, active));
   for (const index of active?.portIndexes ?? []) attempts.try("silence interface", () => silencePort(s.rt, index));
   for (const lease of active === undefined ? [] : s.leases.get(id)?.leases ?? []) {
     const bridge = s.networks.get(lease.network)?.bridge;
@@ -234,5 +203,5 @@ export function adopt(s: Session, id: string, reservation: Reservation): string[
     }
   }
   s.active.set(id, active);
-  return warnings;
+  return [...warnings, ...occupy(s, id, active)];
 }

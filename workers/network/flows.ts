@@ -8,7 +8,10 @@ import { tryParseIp } from "../../ffi/ip_address.ts";
 import type { SocketKernel } from "../../ffi/socket.ts";
 import type { PortTarget, PublishedPort } from "./ruleset.ts";
 
+const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
+/** SYN_RECV, ESTABLISHED, and one end closed: bytes may still flow (linux/netfilter/nf_conntrack_tcp.h). */
+const OPEN_STATES: ReadonlySet<number> = new Set([2, 3, 4, 5]);
 
 /**
  * Wait before a walk: requests gather, and the answer to whoever caused it is out before the kernel keeps a processor busy for
@@ -45,6 +48,36 @@ export class FlowForgetter implements Disposable {
     this.#forget(target, ({ original, reply }, ip) =>
       original.protocol === IPPROTO_UDP && reply.source.join() !== ip &&
       udp.some((p) => original.destinationPort >= p.hostPort && original.destinationPort < p.hostPort + p.count));
+  }
+
+  /** Flows to UDP ports that are published no more; a TCP connection goes on until one end closes it. */
+  unpublished(ports: readonly PublishedPort[], target: PortTarget): void {
+    const udp = ports.filter((p) => p.protocol === "udp");
+    if (udp.length === 0) return;
+    this.#forget(
+      target,
+      ({ original, reply }, ip) =>
+        original.protocol === IPPROTO_UDP && reply.source.join() === ip && original.destination.join() !== ip &&
+        udp.some((p) => original.destinationPort >= p.hostPort && original.destinationPort < p.hostPort + p.count),
+    );
+  }
+
+  /**
+   * Connections that others opened to addresses and that are still open: what a container that is to go must be left to finish.
+   * UDP has none; counted are flows that were answered and have not timed out.
+   */
+  async open(target: PortTarget): Promise<{ tcp: number; udp: number }> {
+    using conntrack = new Conntrack(this.#kernel);
+    const open = { tcp: 0, udp: 0 };
+    for (const text of [target.ip, target.ip6]) {
+      const ip = text === undefined ? undefined : tryParseIp(text);
+      if (ip === undefined) continue;
+      for (const { original, tcpState, replied } of await conntrack.answeredBy(ip)) {
+        if (original.protocol === IPPROTO_UDP && replied) open.udp++;
+        else if (original.protocol === IPPROTO_TCP && tcpState !== undefined && OPEN_STATES.has(tcpState)) open.tcp++;
+      }
+    }
+    return open;
   }
 
   /** Flows to and from addresses whose container is gone. */

@@ -15,6 +15,7 @@ import { diagnose } from "./diagnose.ts";
 import { hostNamePrefix, isHostName, removeLink } from "./endpoint.ts";
 import { enableForwarding, ensureBridge, ephemeralRange, ownerAlias } from "./host.ts";
 import { FlowForgetter } from "./flows.ts";
+import { PortHolds } from "./holds.ts";
 import { LeaseStore, type Reservation } from "./leases.ts";
 import { type NetnsKernel, NetnsPool, openNetns } from "./pool.ts";
 import { PortTable } from "./ports.ts";
@@ -63,9 +64,10 @@ export async function open(
     await removeLinks(session, live);
     await session.leases.commit();
     startWatch(session, env);
-    const attached = [...session.leases.entries()].map(([id, { leases }]) => ({
+    const attached = [...session.leases.entries()].map(([id, { leases, ports }]) => ({
       id,
       networks: leases.map((l) => l.network),
+      ports,
     }));
     return { session, removed, warnings, failed, attached };
   } catch (e) {
@@ -126,6 +128,7 @@ function makeSession(env: Environment, request: InitRequest, first: NetworkDefin
       (e) => log("warn", "Could not refill the pool", { error: String(e) }),
     ),
     flows: new FlowForgetter(kernel.socket, (e) => log("warn", "Could not forget connections", { error: String(e) })),
+    holds: new PortHolds(kernel.socket),
     networks: new Map(),
     defaultPublishIp,
     active: new Map(),
@@ -278,6 +281,7 @@ export async function close(s: Session): Promise<void> {
   s.watch?.[Symbol.dispose]();
   s.advice[Symbol.dispose]();
   s.pool[Symbol.dispose]();
+  s.holds[Symbol.dispose]();
   s.rt[Symbol.dispose]();
   s.nft[Symbol.dispose]();
 }

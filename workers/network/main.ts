@@ -12,6 +12,7 @@ import { setup, takeDown } from "./container.ts";
 import { facts } from "./facts.ts";
 import { close, dropNetwork, ensureNetwork, type Environment, open, removeNetwork, shutdown } from "./lifecycle.ts";
 import { probe } from "./probe.ts";
+import { movePorts } from "./publish.ts";
 import { release, reserve, restore } from "./reservation.ts";
 import { checkId, Serial, type Session, syncTable } from "./session.ts";
 
@@ -93,6 +94,17 @@ serve<NetworkStage>("network", {
     }),
   setup: (request) => ofContainer(request.id, (s) => setup(s, request)),
   change: (request) => ofContainer(request.id, (s) => change(s, request)),
+  movePorts: (request) => {
+    checkId(request.to);
+    // In the order of ids, so that two moves never wait for each other.
+    const [first, second] = [request.from, request.to].sort() as [string, string];
+    if (first === second) throw new NyxError("invalid_argument", "Could not move ports from a container to itself");
+    return ofContainer(first, () => ofContainer(second, (s) => movePorts(s, request)));
+  },
+  openConnections: ({ id }) => {
+    const target = ready().active.get(id)?.target;
+    return target === undefined ? { tcp: 0, udp: 0 } : ready().flows.open(target);
+  },
   facts: (request) => facts(ready(), request),
   teardown: ({ id }) =>
     ofContainer(id, (s) => takeDown(s, id).finish(`take down the network of container ${id.slice(0, 12)}`)),

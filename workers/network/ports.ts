@@ -5,21 +5,10 @@ import type { PortMapping } from "../../daemon/spec/container.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { formatIp, tryParseIp } from "../../ffi/ip_address.ts";
 import { addressesOfPort, IPPROTO_TCP, IPPROTO_UDP, localPorts } from "../../ffi/netlink/sock_diag.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  IPPROTO_IPV6,
-  IPV6_V6ONLY,
-  SO_REUSEADDR,
-  SOCK_DGRAM,
-  SOCK_STREAM,
-  type SocketKernel,
-  SOL_SOCKET,
-} from "../../ffi/socket.ts";
-import { sockaddrIn, sockaddrIn6 } from "../../ffi/socket_address.ts";
+import type { SocketKernel } from "../../ffi/socket.ts";
+import { bindPort } from "./holds.ts";
 import { isAnyAddress, type PublishedPort } from "./ruleset.ts";
 
-const IPPROTO_SCTP = 132;
 /** What sockets are there cannot be listed on this kernel. */
 const NO_SOCK_DIAG = ["ENOENT", "EOPNOTSUPP", "EPROTONOSUPPORT", "EINVAL"] as const;
 /** Ports in a range from which a listing of all sockets is cheaper than a probe of each. */
@@ -90,31 +79,12 @@ export function collides(a: PublishedPort, b: PublishedPort): boolean {
 /** Outcome of a probe: the first port somebody has, or why the address cannot be used. */
 export type ProbeResult = { state: "free" } | { state: "taken"; port: number } | { state: "no-address" };
 
-function probeOne(kernel: SocketKernel, port: PublishedPort, address: Uint8Array, n: number): ProbeResult["state"] {
-  const six = address.length === 16;
-  let fd: number;
-  try {
-    fd = kernel.socket(
-      six ? AF_INET6 : AF_INET,
-      port.protocol === "udp" ? SOCK_DGRAM : SOCK_STREAM,
-      port.protocol === "sctp" ? IPPROTO_SCTP : 0,
-    );
-  } catch (e) {
-    if (isErrno(e, "EPROTONOSUPPORT", "EAFNOSUPPORT", "ESOCKTNOSUPPORT", "E94")) return "free";
-    throw e;
-  }
-  try {
-    if (six) kernel.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (port.protocol !== "udp") kernel.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    kernel.bind(fd, six ? sockaddrIn6(address, n) : sockaddrIn(address, n));
-    return "free";
-  } catch (e) {
-    if (isErrno(e, "EADDRINUSE")) return "taken";
-    if (isErrno(e, "EADDRNOTAVAIL")) return "no-address";
-    throw e;
-  } finally {
-    kernel.closeSocket(fd);
-  }
+function probeOne(kernel: SocketKernel, port: PublishedPort, n: number): ProbeResult["state"] {
+  const bound = bindPort(kernel, port, n);
+  if (bound === "no-protocol") return "free";
+  if (typeof bound === "string") return bound;
+  kernel.closeSocket(bound.fd);
+  return "free";
 }
 
 /**
@@ -154,9 +124,8 @@ function isOwnResolver(kernel: SocketKernel, { hostIp, protocol }: PublishedPort
  * @param own addresses on which nyx itself answers DNS
  */
 export function probePort(kernel: SocketKernel, port: PublishedPort, own: string[] = []): ProbeResult {
-  const address = tryParseIp(port.hostIp) ?? new Uint8Array(4);
   for (const n of suspects(kernel, port)) {
-    const state = probeOne(kernel, port, address, n);
+    const state = probeOne(kernel, port, n);
     if (state === "taken" && isOwnResolver(kernel, port, n, own)) continue;
     if (state === "taken") return { state, port: n };
     if (state === "no-address") return { state };
@@ -198,21 +167,23 @@ export class PortTable {
    * Reserves ports for a container in place of those it had; an ephemeral mapping gets the port it had when that is still
    * free.
    *
+   * @param running the container has its ports open: those that stay are not looked at anew
    * @throws NyxError already_exists with the holder, failed_precondition for a foreign address; nothing changes then
    */
-  reserve(id: string, name: string, wanted: PublishedPort[]): PublishedPort[] {
+  reserve(id: string, name: string, wanted: PublishedPort[], running = false): PublishedPort[] {
     const before = [...this.#byId.get(id)?.ports ?? []];
+    const open = running ? [...before] : [];
     const chosen: PublishedPort[] = [];
     let pair: { source: PublishedPort; hostPort: number } | undefined;
     for (const port of wanted) {
       let settled: PublishedPort;
       if (port.hostPort === 0) {
         const paired = pair !== undefined && isTwin(pair.source, port) ? pair.hostPort : undefined;
-        settled = this.#settleEphemeral(id, port, paired, before, chosen);
+        settled = this.#settleEphemeral(id, port, { paired, before, chosen, open });
         pair = { source: port, hostPort: settled.hostPort };
       } else {
         this.#refuseConflict(id, name, port, chosen);
-        this.#refuseForeign(port);
+        if (!open.some((p) => samePort(p, port))) this.#refuseForeign(port);
         settled = port;
       }
       chosen.push(settled);
@@ -269,15 +240,18 @@ export class PortTable {
   #settleEphemeral(
     id: string,
     port: PublishedPort,
-    paired: number | undefined,
-    before: PublishedPort[],
-    chosen: PublishedPort[],
+    { paired, before, chosen, open }: {
+      paired: number | undefined;
+      before: PublishedPort[];
+      chosen: PublishedPort[];
+      open: PublishedPort[];
+    },
   ): PublishedPort {
     const had = before.findIndex((p) => samePort({ ...p, hostPort: 0 }, port));
     const kept = had < 0 ? undefined : before.splice(had, 1)[0];
     const fits = (candidate: PublishedPort) =>
       !chosen.some((p) => collides(p, candidate)) && this.#holder(id, candidate) === undefined &&
-      probePort(this.#kernel, candidate).state === "free";
+      (open.some((p) => samePort(p, candidate)) || probePort(this.#kernel, candidate).state === "free");
     for (const hostPort of [kept?.hostPort, paired]) {
       if (hostPort !== undefined && fits({ ...port, hostPort })) return { ...port, hostPort };
     }
@@ -300,7 +274,8 @@ export class PortTable {
   }
 }
 
-function samePort(a: PublishedPort, b: PublishedPort): boolean {
+/** Whether two published ports are the same in everything. */
+export function samePort(a: PublishedPort, b: PublishedPort): boolean {
   return a.hostIp === b.hostIp && a.hostPort === b.hostPort && a.containerPort === b.containerPort &&
     a.count === b.count && a.protocol === b.protocol;
 }

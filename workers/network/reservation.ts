@@ -4,7 +4,7 @@ import { invalid } from "../../daemon/spec/errors.ts";
 import type { NetworkAttachment, PortMapping } from "../../daemon/spec/container.ts";
 import { formatMac, tryParseMac } from "../../ffi/ip_address.ts";
 import { type Lease, MOST_NETWORKS, type Reservation } from "./leases.ts";
-import { completePorts } from "./ports.ts";
+import { completePorts, samePort } from "./ports.ts";
 import { canonicalIp } from "./ruleset.ts";
 import { findNetwork, type NetworkState, type Session } from "./session.ts";
 
@@ -119,14 +119,18 @@ export function reserve(s: Session, request: ReserveRequest): Reservation {
   const dualStack = attachments.some((a) => findNetwork(s, a.network).network.v6 !== undefined);
   const wanted = completePorts(ports, { defaultHostIp: s.defaultPublishIp, dualStack });
   const { leases, undo } = takeLeases(s, request, previous?.leases ?? []);
+  const running = s.active.has(id);
   let placed: Lease[];
   let reserved;
   try {
-    placed = place(leases, previous?.leases ?? [], s.active.has(id));
+    placed = place(leases, previous?.leases ?? [], running);
+    // Sockets of the container's own ports that are to change would pass for somebody else's.
+    if (running) s.holds.set(id, previous?.ports.filter((p) => wanted.some((w) => samePort(p, w))) ?? []);
     // A container that is in internal networks alone is reached by nobody outside.
-    reserved = s.ports.reserve(id, name, gateway === undefined ? [] : wanted);
+    reserved = s.ports.reserve(id, name, gateway === undefined ? [] : wanted, running);
   } catch (e) {
     undo();
+    if (running) s.holds.set(id, previous?.ports ?? []);
     throw e;
   }
   const reservation: Reservation = {

@@ -67,15 +67,32 @@ export function portElements(port: PublishedPort, target: PortTarget): MapElemen
 
 /** Elements of several ports together. */
 export function allElements(ports: readonly PublishedPort[], target: PortTarget): MapElements {
+  return mergeElements(ports.map((port) => portElements(port, target)));
+}
+
+/** Elements of several lots together; those given are not touched. */
+export function mergeElements(lots: readonly MapElements[]): MapElements {
   const all: MapElements = new Map();
-  for (const port of ports) {
-    for (const [map, rows] of portElements(port, target)) {
-      const known = all.get(map);
-      if (known === undefined) all.set(map, rows);
-      else for (const row of rows) known.push(row);
+  for (const lot of lots) {
+    for (const [map, rows] of lot) {
+      const known = all.get(map) ?? [];
+      all.set(map, known);
+      for (const row of rows) known.push(row);
     }
   }
   return all;
+}
+
+/** What must be deleted, and then added, to get from one lot of elements to another. */
+export function differences(before: MapElements, now: MapElements): { remove: MapElements; add: MapElements } {
+  const without = (lot: MapElements, other: MapElements): MapElements =>
+    new Map(
+      [...lot].map(([map, rows]): [string, [string, string][]] => {
+        const there = new Map(other.get(map));
+        return [map, rows.filter(([key, data]) => there.get(key) !== data)];
+      }).filter(([, rows]) => rows.length > 0),
+    );
+  return { remove: without(before, now), add: without(now, before) };
 }
 
 /** Commands that add elements; one text is one transaction. */

@@ -13,8 +13,16 @@ import type { FlowForgetter } from "./flows.ts";
 import type { Bridge } from "./host.ts";
 import type { LeaseStore } from "./leases.ts";
 import type { NetnsKernel, NetnsPool } from "./pool.ts";
+import type { PortHolds } from "./holds.ts";
 import type { PortTable } from "./ports.ts";
-import { allElements, type MapElements, type PortTarget, type PublishedPort, renderTable } from "./ruleset.ts";
+import {
+  allElements,
+  type MapElements,
+  mergeElements,
+  type PortTarget,
+  type PublishedPort,
+  renderTable,
+} from "./ruleset.ts";
 
 /** A network that exists in the kernel. */
 export interface NetworkState {
@@ -50,6 +58,8 @@ export interface Session {
   nft: Nft;
   leases: LeaseStore;
   ports: PortTable;
+  /** Sockets of the ports of active containers. */
+  holds: PortHolds;
   pool: NetnsPool;
   flows: FlowForgetter;
   /** By name, the default network first. */
@@ -96,12 +106,9 @@ export function findNetwork(s: Session, name: string): NetworkState {
 
 /** Elements of all published ports. */
 function activeElements(s: Session): MapElements {
-  const all: MapElements = new Map();
-  for (const { ports, target } of s.active.values()) {
-    if (target === undefined) continue;
-    for (const [map, rows] of allElements(ports, target)) all.set(map, [...all.get(map) ?? [], ...rows]);
-  }
-  return all;
+  return mergeElements(
+    [...s.active.values()].flatMap(({ ports, target }) => target === undefined ? [] : [allElements(ports, target)]),
+  );
 }
 
 /** Replaces the table by what the session knows, in one transaction. */

@@ -185,13 +185,13 @@ export const containerRoutes: Route[] = [
     path: "/v1/containers/{id}/update",
     tag: "containers",
     operationId: "updateContainer",
-    summary: "Changes limits or the restart policy of a container, running or not.",
+    summary: "Changes limits, the restart policy or published ports of a container, running or not.",
     body: updateBody,
-    example: { resources: { memoryBytes: 268_435_456 }, restart: "on-failure:3" },
+    example: { resources: { memoryBytes: 268_435_456 }, restart: "on-failure:3", publish: { add: ["8080:80"] } },
     result: z.strictObject({ ok: z.literal(true), id: fullId, warnings: z.array(z.string()) }),
     async handle({ params, body, context }) {
-      const { resources = {}, restart } = body;
-      return { ok: true, ...await context.services.containers.update(params.id, resources, restart) };
+      const { resources = {}, restart, publish } = body;
+      return { ok: true, ...await context.services.containers.update(params.id, resources, restart, publish) };
     },
   }),
   route({

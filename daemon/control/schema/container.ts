@@ -53,6 +53,9 @@ const publish = z.union([publishText, portObject], {
   error: 'write "[HOST-IP:]HOST-PORT:CONTAINER-PORT[/PROTOCOL]", or an object with hostPort and containerPort',
 });
 
+/** Published ports, each as text or object. */
+export const publishedPorts = z.array(publish).max(4096);
+
 const variable = z.string().min(1).regex(
   /^[^=\0][^\0]*$/,
   "write NAME=VALUE, or NAME to take the image's variable away",
@@ -198,7 +201,7 @@ export const containerShape = {
   healthcheck: healthcheck.exactOptional(),
   networkMode: networkMode.exactOptional(),
   networks: z.array(attachment).max(256).exactOptional(),
-  publish: z.array(publish).max(4096).exactOptional(),
+  publish: publishedPorts.exactOptional(),
   ports: z.array(portObject).max(4096).exactOptional().meta({
     description: "Older form of `publish`; both add up.",
     deprecated: true,

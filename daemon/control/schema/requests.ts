@@ -4,7 +4,7 @@ import { z } from "zod";
 import { parsePlatform, parseUser, parseWorkdir } from "../../spec/parse/modes.ts";
 import { parseName } from "../../spec/parse/modes.ts";
 import { formatRestart, parseRestart } from "../../spec/parse/restart.ts";
-import { argumentList, containerShape, oneName, resources, toConfig, variables } from "./container.ts";
+import { argumentList, containerShape, oneName, publishedPorts, resources, toConfig, variables } from "./container.ts";
 import { graceSeconds, imageRef, integer, line, parsed, signalName, terminalCells, textMap } from "./values.ts";
 
 /** Longest password or token taken, characters. */
@@ -107,8 +107,14 @@ export const renameBody = z.strictObject({ name: parsed((text) => parseName(text
 export const updateBody = z.strictObject({
   resources: resources.exactOptional(),
   restart: parsed((text) => formatRestart(parseRestart(text))).exactOptional(),
-}).refine((body) => body.resources !== undefined || body.restart !== undefined, {
-  error: "give resources, restart, or both",
+  publish: z.strictObject({
+    from: z.string().min(1).max(255).exactOptional(),
+    add: publishedPorts.exactOptional(),
+    remove: publishedPorts.exactOptional(),
+  })
+    .exactOptional(),
+}).refine((body) => body.resources !== undefined || body.restart !== undefined || body.publish !== undefined, {
+  error: "give resources, restart, publish, or several of them",
 });
 
 /** Body of the resize route. */
