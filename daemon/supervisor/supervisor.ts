@@ -24,9 +24,9 @@ import { exportRoot, readArchive, type ReadOptions, statPath, writeArchive } fro
 import { networkRequest } from "./launch.ts";
 
 import { randomId } from "./names.ts";
-
 import type { OpenPort } from "./ports.ts";
 import { changePorts, movePorts } from "./publish.ts";
+
 import { passes, summaryOf } from "./view.ts";
 import { type WaitAnswer, type WaitCondition, waitFor } from "./wait.ts";
 
@@ -285,9 +285,9 @@ export class Supervisor extends SupervisorCore implements ContainerService {
       container.record.spec.resources = { ...container.record.spec.resources, ...resources };
       if (policy !== undefined) container.record.spec.restart = policy;
       await container.save();
+      return said;
     });
     container.emit("update");
-      return said;
     return { id: container.id, warnings };
   }
 
