@@ -635,12 +635,12 @@ export interface ContainerUpdate {
   resources?: import("./container.ts").Resources;
   /** Restart policy as on the command line, such as `on-failure:3`. */
   restart?: string;
+  /** Published ports to open and to close while it runs. */
+  publish?: PublishChange;
 }
 
 /** POST /v1/containers/{id}/exec with `detach`. */
 export interface ExecDetached extends IdResult {
-  /** Published ports to open and to close while it runs. */
-  publish?: PublishChange;
   /** Names this exec in GET /v1/containers/{id}/exec/{execId}. */
   exec_id: string;
   /** Its process, as the host numbers it. */
