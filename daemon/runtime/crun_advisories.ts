@@ -39,8 +39,7 @@ export const CRUN_ADVISORIES: readonly CrunAdvisory[] = [
   {
     cve: "CVE-2025-24965",
     end: { fixedIn: "1.20" },
-    what:
-      "an image can write files of the host, where annotation run.oci.handler is krun; nyx refuses that annotation, which nyx refuses",
+    what: "an image can write files of the host, where annotation run.oci.handler is krun; nyx refuses that annotation",
     source: "https://github.com/containers/crun/security/advisories/GHSA-f42g-r5jj-qh4j",
   },
   {

@@ -2,6 +2,7 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, type FileKernel, FS_MAGIC, O, OwnedFd, readToEnd } from "../../ffi/file.ts";
+import { writeKernelFile } from "../../ffi/kernel_files.ts";
 import { linuxSeccomp } from "../../ffi/linux/seccomp.ts";
 import { ALL_CAPABILITIES } from "../bundle/capabilities.ts";
 import { readyFilters } from "../bundle/seccomp_filter.ts";
@@ -88,6 +89,15 @@ class Reader {
     }
   }
 
+  /** Writes one line; a cgroup that may not be changed, because processes are in it or it is mounted read-only, stays as it is. */
+  tryWrite(path: string, line: string): void {
+    try {
+      writeKernelFile(this.kernel, path, line);
+    } catch (e) {
+      if (!isErrno(e, "EBUSY", "EACCES", "EPERM", "EROFS", "ENOENT", "EINVAL", "EOPNOTSUPP")) throw e;
+    }
+  }
+
   exists(path: string): boolean {
     try {
       this.kernel.statx(AT_FDCWD, path, 0);
@@ -127,6 +137,20 @@ class Reader {
   }
 }
 
+/**
+ * What a container's cgroup can limit beyond its controllers. A child has files of those controllers alone that its parent hands on; the
+ * first container would have them handed on, so it is done before asking.
+ */
+function childFacts(reader: Reader, controllers: string[]): Pick<HostFacts, "swapLimit" | "blkioWeight"> {
+  for (const name of controllers.filter((c) => c === "memory" || c === "io")) {
+    reader.tryWrite(`${CGROUP_ROOT}/cgroup.subtree_control`, `+${name}`);
+  }
+  return {
+    swapLimit: reader.childHas(CGROUP_ROOT, ["memory.swap.max"], Deno.pid),
+    blkioWeight: reader.childHas(CGROUP_ROOT, ["io.weight", "io.bfq.weight"], Deno.pid),
+  };
+}
+
 function cgroupFacts(reader: Reader): Pick<HostFacts, "cgroup" | "controllers" | "swapLimit" | "blkioWeight"> {
   if (reader.fsType(CGROUP_ROOT) === FS_MAGIC.CGROUP2) {
     const controllers = (reader.text(`${CGROUP_ROOT}/cgroup.controllers`) ?? "").trim().split(/\s+/).filter((c) =>
@@ -136,8 +160,7 @@ function cgroupFacts(reader: Reader): Pick<HostFacts, "cgroup" | "controllers" |
       cgroup: "v2",
       // What a container gets of v1's names: pids, memory, cpu… and devices, which v2 does by BPF.
       controllers: [...controllers, "devices"],
-      swapLimit: reader.childHas(CGROUP_ROOT, ["memory.swap.max"], Deno.pid),
-      blkioWeight: reader.childHas(CGROUP_ROOT, ["io.weight", "io.bfq.weight"], Deno.pid),
+      ...childFacts(reader, controllers),
     };
   }
   const controllers = parseV1Controllers(reader.text("/proc/self/mountinfo") ?? "");

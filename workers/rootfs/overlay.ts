@@ -248,6 +248,7 @@ export class OverlayMounter {
     const k = this.#kernel;
     try {
       using fs = new OwnedFd(k, k.fsopen("overlay"));
+      if (takesAnyKey(k, fs.fd)) return "page";
       k.fsconfig(fs.fd, FSCONFIG.SET_STRING, "lowerdir+", "/");
       return "append";
     } catch (e) {
@@ -280,6 +281,20 @@ export class OverlayMounter {
     const what = `Could not mount the overlay of ${layers.length} layers at ${paths.merged}`;
     const why = e instanceof Error ? e.message : String(e);
     return new NyxError("internal", `${what}: ${why}`, { cause: e });
+  }
+}
+
+/**
+ * Whether the file system behind a configuration gathers keys unread until it is created, as overlayfs before Linux 6.5 does. Such a
+ * kernel takes `lowerdir+` here, and refuses it when the mount is made.
+ */
+function takesAnyKey(kernel: MountKernel, fd: number): boolean {
+  try {
+    kernel.fsconfig(fd, FSCONFIG.SET_STRING, "nyx-no-such-option", "1");
+    return true;
+  } catch (e) {
+    if (isErrno(e, "EINVAL")) return false;
+    throw e;
   }
 }
 
