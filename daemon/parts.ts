@@ -3,6 +3,7 @@
 import { ProjectLoading } from "./compose/loading/loading.ts";
 import { Compose } from "./compose/reconcile/compose.ts";
 import type { ComposeEngine } from "./compose/reconcile/engine.ts";
+import { FileStore } from "./compose/reconcile/files.ts";
 import { ProjectStore } from "./compose/reconcile/store.ts";
 import { supervisedEngine } from "./compose/reconcile/supervised.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -148,6 +149,9 @@ export async function assemble(
     probe: (netnsPath, target) => reachesTcp(deps.stages, netnsPath, target),
   });
   const events = new EventBus(`${baseDir}/supervisor/events.ndjson`);
+  const files = new FileStore(`${baseDir}/compose`, `${baseDir}/run/compose`, async (target, options) => {
+    await deps.stages.rootfs.call("mountVolume", { target, type: "tmpfs", device: "nyx-secrets", options });
+  });
   const projects = new ProjectStore(`${baseDir}/compose`, log.with({ part: "compose" }));
   await Promise.all([store.prepare(), projects.prepare()]);
   const [{ stages, host }, records, initPath, name] = await Promise.all([
@@ -199,12 +203,14 @@ export async function assemble(
       resolvConfPath: config.resolvConf,
     },
   };
+  await files.restore();
   const supervisor = new Supervisor(deps);
   for (const record of records) supervisor.admit(record);
   const engine = supervisedEngine({ supervisor, deps, images, volumes, networks });
   const compose = new Compose({
     engine,
     store: projects,
+    files,
     loading: new ProjectLoading({ start: () => workers.compose() }),
     summaries: () => supervisor.list({ all: true, filters: {} }),
     log: log.with({ part: "compose" }),

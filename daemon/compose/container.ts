@@ -39,6 +39,8 @@ export type MappedProject = Pick<ComposeProject, "model" | "contents" | "files" 
 export interface MappingOptions {
   /** Host directory in which the contents of configs and secrets are laid out; see {@linkcode ServiceFile}. */
   filesDir: string;
+  /** The same for secrets; default `filesDir`. */
+  secretsDir?: string;
 }
 
 /** A container that ought to be there. */
@@ -96,7 +98,12 @@ class Mapping {
   map(): DesiredContainer {
     const hash = serviceHash(this.#project, this.#name);
     const name = containerName(this.#project, this.#name, this.#number);
-    const { files, problems } = serviceFiles(this.#project, this.#name, this.#options.filesDir);
+    const { files, problems } = serviceFiles(
+      this.#project,
+      this.#name,
+      this.#options.filesDir,
+      this.#options.secretsDir,
+    );
     this.problems.push(...problems);
     const config: ContainerConfig = {
       name,

@@ -1,7 +1,14 @@
 /** The part of a container that concerns its life: when it starts again, how it stops, whether it is well, what it may use. */
 
-import type { ComposeService } from "../spec/compose.ts";
-import type { ContainerConfig, Healthcheck, LogOptions, Resources, RestartPolicy } from "../spec/container.ts";
+import type { ComposeHook, ComposeService } from "../spec/compose.ts";
+import type {
+  ContainerConfig,
+  ContainerHook,
+  Healthcheck,
+  LogOptions,
+  Resources,
+  RestartPolicy,
+} from "../spec/container.ts";
 import { parseBlkioWeight, parseCpus, parseCpuset, parseCpuShares } from "../spec/parse/cpus.ts";
 import { parseDuration } from "../spec/parse/duration.ts";
 import { parseLogOpts } from "../spec/parse/log_opt.ts";
@@ -18,6 +25,9 @@ export function lifetimeOf(s: ComposeService, attempt: Attempt): Partial<Contain
     restart: restartOf(s, attempt),
     stopTimeoutS: s.stop_grace_period === undefined ? undefined : Math.ceil(parseDuration(s.stop_grace_period) / 1000),
     healthcheck: healthcheckOf(s),
+    onUnhealthy: s["x-nyx"]?.["on-unhealthy"],
+    postStart: hooksOf(s.post_start),
+    preStop: hooksOf(s.pre_stop),
     resources: resourcesOf(s, attempt),
     log: logOf(s, attempt),
   });
@@ -32,6 +42,23 @@ function restartOf({ restart, deploy }: ComposeService, attempt: Attempt): Resta
   return policy.max_attempts === undefined
     ? { name: "on-failure" }
     : { name: "on-failure", maxRetries: policy.max_attempts };
+}
+
+function hooksOf(hooks: readonly ComposeHook[] | undefined): ContainerHook[] | undefined {
+  const out = (hooks ?? []).flatMap(({ command, user, privileged, working_dir, environment }): ContainerHook[] => {
+    if (command === undefined || command === null || command.length === 0) return [];
+    const env = Object.entries(environment ?? {}).flatMap(([name, value]) =>
+      value === null ? [] : [`${name}=${value}`]
+    );
+    return [defined({
+      argv: command,
+      user,
+      workingDir: working_dir,
+      env: env.length === 0 ? undefined : env.sort(),
+      privileged,
+    })];
+  });
+  return out.length === 0 ? undefined : out;
 }
 
 function healthcheckOf({ healthcheck: check }: ComposeService): Healthcheck | undefined {

@@ -33,12 +33,14 @@ function numericId(text: string | undefined): number | undefined {
 /**
  * Files that a service needs.
  *
- * @param filesDir absolute directory; below it lie configs/ and secrets/
+ * @param filesDir absolute directory; below it lies configs/
+ * @param secretsDir absolute directory; below it lies secrets/
  */
 export function serviceFiles(
   project: Pick<ComposeProject, "model" | "contents">,
   name: string,
   filesDir: string,
+  secretsDir = filesDir,
 ): { files: ServiceFile[]; problems: string[] } {
   const service = own(project.model.services, name);
   const files: ServiceFile[] = [];
@@ -62,7 +64,7 @@ export function serviceFiles(
       kind,
       source: reference.source,
       target: reference.target,
-      hostPath: `${filesDir}/${kind}s/${digest}`,
+      hostPath: `${kind === "secret" ? secretsDir : filesDir}/${kind}s/${digest}`,
       uid,
       gid,
       mode,

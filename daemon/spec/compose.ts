@@ -299,6 +299,14 @@ export interface ComposeService {
   volumes?: ComposeMount[];
   volumes_from?: string[];
   working_dir?: string;
+  /** What nyx has and the specification has not. */
+  "x-nyx"?: ComposeExtension;
+}
+
+/** `x-nyx` of a service. */
+export interface ComposeExtension {
+  /** What to do when the health probe gives up; default none. */
+  "on-unhealthy"?: "none" | "restart" | "stop";
 }
 
 /** One network. */

@@ -161,6 +161,20 @@ export interface LogOptions {
   mode?: "block" | "drop";
 }
 
+/** A command that runs inside at a point of a container's life. */
+export interface ContainerHook {
+  /** Program and arguments. */
+  argv: string[];
+  /** Default the container's. */
+  user?: string;
+  /** Default the container's. */
+  workingDir?: string;
+  /** KEY=VALUE, beside the container's. */
+  env?: string[];
+  /** With all capabilities; default false. */
+  privileged?: boolean;
+}
+
 /** Everything a user can say about a container. */
 export interface ContainerConfig {
   /** Unique; missing means a random one. */
@@ -205,6 +219,10 @@ export interface ContainerConfig {
   stopTimeoutS?: number;
   /** Missing means the image's. */
   healthcheck?: Healthcheck;
+  /** Run in their order after each start; what fails is reported, and the container goes on. */
+  postStart?: ContainerHook[];
+  /** Run in their order before a stop that somebody asked for, not when it ends by itself or is killed. */
+  preStop?: ContainerHook[];
 
   /** `bridge` (default network), `none`, `host`, `container:<id>`, or a network's name. */
   networkMode?: string;

@@ -21,6 +21,7 @@ import { newRecord, resolveNetworks } from "./create.ts";
 import { SupervisorCore } from "./core.ts";
 import { runExec } from "./exec.ts";
 import { exportRoot, readArchive, type ReadOptions, statPath, writeArchive } from "./files.ts";
+import { tryHooks } from "./hooks.ts";
 import { networkRequest } from "./launch.ts";
 
 import { randomId } from "./names.ts";
@@ -188,6 +189,7 @@ export class Supervisor extends SupervisorCore implements ContainerService {
   /** Stops; see {@linkcode Container.stop}. */
   async stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }> {
     const container = this.find(ref);
+    if (container.status === "running") await tryHooks(container, "preStop", this.deps);
     const graceS = options.timeoutS ?? container.record.spec.stopTimeoutS ?? this.deps.defaults.stopTimeoutS;
     await container.stop(options.signal ?? container.record.stopSignal, graceS * 1000);
     return { id: container.id };

@@ -7,7 +7,7 @@ import { startInOrder } from "../../daemon/compose/reconcile/boot.ts";
 import { runGraph } from "../../daemon/compose/reconcile/graph_run.ts";
 import { observe } from "../../daemon/compose/reconcile/observe.ts";
 import { takeDownProject } from "../../daemon/compose/reconcile/down.ts";
-import { FakeEngine } from "./engine.ts";
+import { FakeEngine, filesIn } from "./engine.ts";
 import { load, PLAN } from "./memory.ts";
 
 const CHECK = "healthcheck: {test: [CMD, 'true']}";
@@ -20,7 +20,12 @@ async function up(
   const project = await load(text);
   const { signal = new AbortController().signal, onEvent = () => {}, ...more } = options;
   const plan = planProject(project, await observe(engine, project), { ...PLAN, ...more });
-  return await applyPlan(plan, project, engine, { ...PLAN, signal, onEvent, action: "bring it up" });
+  return await applyPlan(plan, project, engine, {
+    files: filesIn(PLAN.filesDir),
+    signal,
+    onEvent,
+    action: "bring it up",
+  });
 }
 
 function refused(code: string, pattern: RegExp) {

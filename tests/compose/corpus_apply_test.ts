@@ -10,7 +10,7 @@ import { applyPlan } from "../../daemon/compose/reconcile/apply.ts";
 import { takeDownProject } from "../../daemon/compose/reconcile/down.ts";
 import { observe } from "../../daemon/compose/reconcile/observe.ts";
 import { toNyxError } from "../../daemon/spec/errors.ts";
-import { FakeEngine } from "./engine.ts";
+import { FakeEngine, filesIn } from "./engine.ts";
 
 const dir = Deno.env.get("NYX_COMPOSE_CORPUS") ?? new URL("../../../shared/compose-corpus", import.meta.url).pathname;
 
@@ -87,7 +87,7 @@ async function faults(name: string, filesDir: string): Promise<"blocked" | strin
   }
   const progress = { signal: AbortSignal.timeout(5000), onEvent: () => {} };
   try {
-    await applyPlan(plan, project, engine, { ...progress, filesDir, action: "bring it up" });
+    await applyPlan(plan, project, engine, { ...progress, files: filesIn(filesDir), action: "bring it up" });
     const settled = planProject(project, await observe(engine, project), { filesDir, pull: "missing" });
     if (!isNoop(settled)) return [`a second plan has work: ${printPlan(settled)}`];
     await takeDownProject(engine, { name: project.model.name, loaded: project }, { remove_volumes: true }, progress);

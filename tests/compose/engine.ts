@@ -3,7 +3,18 @@
 import type { ContainerConfig } from "../../daemon/spec/container.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
 import type { ComposeEngine, EngineContainer } from "../../daemon/compose/reconcile/engine.ts";
+import { layOut, type ProjectFiles } from "../../daemon/compose/reconcile/files.ts";
 import type { ObservedNetwork } from "../../daemon/compose/plan/world.ts";
+
+/** Configs and secrets of a project below one directory. */
+export function filesIn(dir: string): ProjectFiles {
+  return {
+    filesDir: dir,
+    secretsDir: dir,
+    layOut: (files) => layOut(files),
+    lost: () => Promise.resolve(false),
+  };
+}
 
 /** How containers of a service behave once started, by name. */
 export interface Behaviour {

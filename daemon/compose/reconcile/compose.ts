@@ -38,7 +38,7 @@ import { actOnAll, planStart, planStop, serviceMembers } from "./actions.ts";
 import { applyPlan } from "./apply.ts";
 import { takeDownProject } from "./down.ts";
 import type { ComposeEngine, EngineContainer } from "./engine.ts";
-import { removeUnused } from "./files.ts";
+import type { FileStore } from "./files.ts";
 import { projectList, projectRows } from "./list.ts";
 import { observe, observeByName } from "./observe.ts";
 import { makeOneOff } from "./one_off.ts";
@@ -51,6 +51,7 @@ import { untilMet } from "./waiting.ts";
 export interface ComposeOptions {
   engine: ComposeEngine;
   store: ProjectStore;
+  files: FileStore;
   /** Reads files and plans. */
   loading: ProjectLoading;
   /** Rows of containers, for `ps`. */
@@ -78,7 +79,7 @@ export class Compose implements ComposeService {
   }
 
   async #up(project: ComposeProject, request: ComposeUpRequest, progress: ProgressOptions): Promise<ComposeUpResult> {
-    const { engine, store } = this.#options;
+    const { engine, store, files } = this.#options;
     const { name } = project.model;
     const action = `bring up project ${name}`;
     const said = project.diagnostics.filter((d) => d.severity === "warning").map(formatDiagnostic);
@@ -94,7 +95,7 @@ export class Compose implements ComposeService {
     const options = {
       ...progress,
       action,
-      filesDir: store.filesDir(name),
+      files: files.of(name),
       renewVolumes: request.renew_anon_volumes === true,
       noStart: request.no_start === true,
       ...defined({ timeoutS: request.timeout_s, credentials: request.credentials }),
@@ -113,10 +114,11 @@ export class Compose implements ComposeService {
   }
 
   async #plan(project: ComposeProject, request: ComposePlanRequest): Promise<ComposePlan> {
-    const { engine, store } = this.#options;
+    const { engine, files } = this.#options;
     const { no_deps, force_recreate, no_recreate, always_recreate_deps, remove_orphans, no_start, ...rest } = request;
     return await this.#options.loading.plan(project, await observe(engine, project), {
-      filesDir: store.filesDir(project.model.name),
+      filesDir: files.of(project.model.name).filesDir,
+      secretsDir: files.of(project.model.name).secretsDir,
       nowMs: Date.now(),
       ...defined({
         services: rest.services,
@@ -174,9 +176,8 @@ export class Compose implements ComposeService {
   }
 
   async #removeUnusedFiles(name: string): Promise<void> {
-    const { engine, store, log } = this.#options;
-    const used = new Set(engine.containers().flatMap((c) => c.binds));
-    await removeUnused(store.filesDir(name), used).catch((error) =>
+    const { engine, files, log } = this.#options;
+    await files.removeUnused(name, engine.containers()).catch((error) =>
       log.warn("Unused files of a project could not be removed", { project: name, error })
     );
   }
@@ -187,7 +188,10 @@ export class Compose implements ComposeService {
     return await this.#exclusive(project.name, async () => {
       const result = await takeDownProject(this.#options.engine, project, request, progress);
       const gone = this.#options.engine.containers().every((c) => ownership(c, project.name) === undefined);
-      if (gone && (request.services ?? []).length === 0) await this.#options.store.remove(project.name);
+      if (gone && (request.services ?? []).length === 0) {
+        await this.#options.store.remove(project.name);
+        await this.#options.files.remove(project.name);
+      }
       return result;
     });
   }
@@ -208,27 +212,28 @@ export class Compose implements ComposeService {
     const { name, loaded } = await this.#known(request, `${action} the project`);
     checkServices(request.services, loaded, this.#options.engine, name);
     return await this.#exclusive(name, async () => {
-      const ids = await this.#act(action, name, request, progress);
+      const ids = await this.#act(action, loaded ?? emptyProject(name), request, progress);
       return { ok: true, project: name, ids, ...(action === "stop" ? { stopped: ids } : {}) };
     });
   }
 
   async #act(
     action: ComposeAction,
-    name: string,
+    project: ComposeProject,
     request: ComposeActionRequest,
     progress: ProgressOptions,
   ): Promise<string[]> {
     const { engine } = this.#options;
+    const { name } = project.model;
     if (action !== "start" && action !== "stop" && action !== "restart") {
       return await actOnAll(engine, name, action, request);
     }
     const world = await observeByName(engine, name);
     const plan = action === "stop" ? planStop(name, world, request.services) : planStart(name, world, action, request);
-    await applyPlan(plan, emptyProject(name), engine, {
+    await applyPlan(plan, project, engine, {
       ...progress,
       action: `${action} project ${name}`,
-      filesDir: "",
+      files: this.#options.files.of(name),
       ...defined({ timeoutS: request.timeout_s }),
     });
     return plan.steps.flatMap((step) => step.observedId ?? []);
@@ -289,7 +294,7 @@ export class Compose implements ComposeService {
       await this.#options.store.save(project);
       return await makeOneOff(this.#options.engine, project, request, {
         ...progress,
-        filesDir: this.#options.store.filesDir(project.model.name),
+        files: this.#options.files.of(project.model.name),
         warnings,
       });
     });

@@ -11,6 +11,7 @@ import { imageOf } from "../print.ts";
 import type { ComposeProject } from "../project.ts";
 import { applyPlan } from "./apply.ts";
 import type { ComposeEngine } from "./engine.ts";
+import { NO_FILES } from "./files.ts";
 import { observeByName } from "./observe.ts";
 import { emptyProject } from "./source.ts";
 
@@ -40,7 +41,7 @@ export async function takeDownProject(
   const applied = await applyPlan(containers, loaded ?? emptyProject(name), engine, {
     ...progress,
     action,
-    filesDir: "",
+    files: NO_FILES,
     renewVolumes: request.remove_volumes === true,
     ...defined({ timeoutS: request.timeout_s }),
   });

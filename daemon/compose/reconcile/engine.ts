@@ -25,7 +25,7 @@ export interface ComposeEngine {
   changed(id: string, signal: AbortSignal): Promise<void>;
   /** Makes a container whose image is present; resolves with its id and warnings. */
   create(config: ContainerConfig): Promise<{ id: string; warnings: string[] }>;
-  /** Starts; one that runs is left as it is. `byUser` false keeps counts, as at boot. */
+  /** Starts, with its post-start commands; one that runs is left as it is. `byUser` false keeps counts, as at boot. */
   start(id: string, byUser?: boolean): Promise<void>;
   /** Stops; one that does not run is left as it is. Without `timeoutS` its own grace counts. */
   stop(id: string, timeoutS?: number): Promise<void>;

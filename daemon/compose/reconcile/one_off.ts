@@ -10,15 +10,15 @@ import { LABEL } from "../labels.ts";
 import type { ComposeProject } from "../project.ts";
 import { applyPlan } from "./apply.ts";
 import type { ComposeEngine } from "./engine.ts";
-import { layOut } from "./files.ts";
+import type { ProjectFiles } from "./files.ts";
 import { oneOffPlan } from "./one_off_plan.ts";
 import { wanted } from "./source.ts";
 import { untilReady } from "./waiting.ts";
 
 /** What the surroundings give. */
 export interface OneOffOptions extends ProgressOptions {
-  /** Host directory of configs and secrets. */
-  filesDir: string;
+  /** Configs and secrets. */
+  files: ProjectFiles;
   /** What was said on the way here. */
   warnings: string[];
 }
@@ -70,7 +70,7 @@ export async function makeOneOff(
   const { model } = project;
   const { service } = request;
   const action = `run a container of ${service}`;
-  const desired = desiredContainer(project, service, 1, options);
+  const desired = desiredContainer(project, service, 1, options.files);
   if (desired === undefined) throw new NyxError("not_found", `Could not ${action}: the project has no such service`);
   if (desired.problems.length > 0) {
     throw new NyxError("failed_precondition", `Could not ${action}: ${desired.problems.join("; ")}`);
@@ -85,7 +85,7 @@ export async function makeOneOff(
     action,
     ...defined({ credentials: request.credentials }),
   });
-  await layOut(desired.files);
+  await options.files.layOut(desired.files, false);
   if (request.no_deps !== true) {
     const waits = Object.entries(own(model.services, service)?.depends_on ?? {}).map(([name, d]) => ({
       service: name,

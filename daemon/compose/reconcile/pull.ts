@@ -10,6 +10,7 @@ import { imageOf } from "../print.ts";
 import type { ComposeProject } from "../project.ts";
 import { applyPlan } from "./apply.ts";
 import type { ComposeEngine } from "./engine.ts";
+import { NO_FILES } from "./files.ts";
 import { wanted } from "./source.ts";
 
 /** Pulls; images that are built are left out. */
@@ -53,7 +54,7 @@ export async function pullImages(
   const { done, warnings } = await applyPlan(plan, project, engine, {
     ...progress,
     action,
-    filesDir: "",
+    files: NO_FILES,
     ...defined({ credentials: request.credentials }),
   });
   return { ok: true, project: model.name, ids: [], done, warnings };

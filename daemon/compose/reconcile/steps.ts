@@ -10,15 +10,15 @@ import { isUp } from "../plan/world.ts";
 import { imageOf } from "../print.ts";
 import type { ComposeProject } from "../project.ts";
 import type { ComposeEngine, EngineContainer } from "./engine.ts";
-import { layOut } from "./files.ts";
+import { type ProjectFiles, startsByItself } from "./files.ts";
 import { networkRequest, volumeRequest } from "./objects.ts";
 import { replace } from "./replace.ts";
 import { untilReady } from "./waiting.ts";
 
 /** Settings of one application of a plan. */
 export interface StepOptions {
-  /** Host directory of configs and secrets. */
-  filesDir: string;
+  /** Configs and secrets. */
+  files: ProjectFiles;
   /** Seconds from a stop signal to KILL; default each container's own. */
   timeoutS?: number;
   renewVolumes?: boolean;
@@ -124,12 +124,16 @@ export class Steps {
 
   #desired(step: PlanStep): DesiredContainer {
     const desired = desiredContainer(this.#project, step.service ?? "", step.number ?? 0, {
-      filesDir: this.#options.filesDir,
+      ...this.#options.files,
     });
     if (desired === undefined) {
       throw new NyxError("internal", `The plan names a service that has no container: ${step.id}`);
     }
     return desired;
+  }
+
+  async #layOut({ files, config }: DesiredContainer): Promise<void> {
+    await this.#options.files.layOut(files, startsByItself(config.restart));
   }
 
   #old(step: PlanStep): EngineContainer {
@@ -148,7 +152,7 @@ export class Steps {
 
   async #create(step: PlanStep, signal: AbortSignal): Promise<void> {
     const desired = this.#desired(step);
-    await layOut(desired.files);
+    await this.#layOut(desired);
     const { id, warnings } = await this.#engine.create(desired.config);
     warnings.forEach(this.#options.onWarning);
     if (this.#options.noStart === true) return;
@@ -158,7 +162,7 @@ export class Steps {
 
   async #recreate(step: PlanStep, signal: AbortSignal): Promise<void> {
     const desired = this.#desired(step);
-    await layOut(desired.files);
+    await this.#layOut(desired);
     if (this.#options.noStart !== true) await this.#ready(step, signal);
     await replace(this.#engine, this.#old(step), desired, step.order, {
       renewVolumes: this.#options.renewVolumes === true,
@@ -171,16 +175,34 @@ export class Steps {
 
   async #update(step: PlanStep): Promise<void> {
     const old = this.#old(step);
-    const update = inPlaceUpdate(this.#desired(step).config, old.config);
+    const desired = this.#desired(step);
+    const update = inPlaceUpdate(desired.config, old.config);
     if (update === undefined || update === "recreate") return;
+    // A new restart policy may want its secrets after a reboot.
+    await this.#layOut(desired);
     await this.#engine.update(old.id, update.resources ?? {}, update.restart);
   }
 
   async #start(step: PlanStep, signal: AbortSignal): Promise<void> {
-    const { id } = this.#old(step);
+    const { id, binds } = this.#old(step);
     await this.#ready(step, signal);
+    await this.#bringBack(step, binds);
     if (step.action === "start") await this.#engine.start(id);
     else await this.#engine.restart(id, this.#options.timeoutS);
+  }
+
+  /** Secrets that went with a reboot, where the caller sent them again. */
+  async #bringBack(step: PlanStep, binds: readonly string[]): Promise<void> {
+    const { filesDir, secretsDir, layOut, lost } = this.#options.files;
+    const desired = desiredContainer(this.#project, step.service ?? "", step.number ?? 0, { filesDir, secretsDir });
+    const files = desired?.files.filter((file) => binds.includes(file.hostPath)) ?? [];
+    if (desired !== undefined && files.length > 0) await layOut(files, startsByItself(desired.config.restart));
+    if (!await lost(binds)) return;
+    throw new NyxError(
+      "failed_precondition",
+      `Could not start ${step.target}: its secrets were in memory only, and went when the host or nyxd went down; ` +
+        "bring it up again with its files: nyx compose up",
+    );
   }
 
   async #remove(step: PlanStep): Promise<void> {

@@ -6,6 +6,7 @@
 import type { Logger } from "../../log/logger.ts";
 import { syncDirectory, writeFileAtomic } from "../../persist/atomic.ts";
 import type { ComposeModel } from "../../spec/compose.ts";
+import { mapValues } from "../dictionary.ts";
 import { PROJECT_NAME } from "../name.ts";
 import type { ComposeProject } from "../project.ts";
 
@@ -23,6 +24,13 @@ export interface StoredProject {
   model: ComposeModel;
 }
 
+/** A model without the contents of secrets that the files spell out. */
+function withoutSecrets(model: ComposeModel): ComposeModel {
+  if (model.secrets === undefined) return model;
+  const secrets = mapValues(model.secrets, ({ content: _, ...source }) => source);
+  return { ...model, secrets };
+}
+
 /** The directory of projects. */
 export class ProjectStore {
   readonly #dir: string;
@@ -34,11 +42,6 @@ export class ProjectStore {
     this.#log = log;
   }
 
-  /** Directory of a project's configs and secrets. */
-  filesDir(name: string): string {
-    return `${this.#dir}/${name}`;
-  }
-
   /** Makes the directory. */
   async prepare(): Promise<void> {
     await Deno.mkdir(this.#dir, { recursive: true, mode: 0o700 });
@@ -47,7 +50,8 @@ export class ProjectStore {
 
   /** Keeps a project; the same content again writes nothing. */
   async save(project: ComposeProject): Promise<void> {
-    const { model, directory, files, profiles } = project;
+    const { directory, files, profiles } = project;
+    const model = withoutSecrets(project.model);
     const stored: StoredProject = { v: VERSION, name: model.name, directory, files, profiles, model };
     const text = `${JSON.stringify(stored)}\n`;
     if (await this.#text(model.name) === text) return;
@@ -81,14 +85,12 @@ export class ProjectStore {
     return names.sort();
   }
 
-  /** Forgets a project and its configs and secrets. */
+  /** Forgets a project. */
   async remove(name: string): Promise<void> {
     if (!PROJECT_NAME.test(name)) return;
-    for (const path of [this.#path(name), this.filesDir(name)]) {
-      await Deno.remove(path, { recursive: true }).catch((e) => {
-        if (!(e instanceof Deno.errors.NotFound)) throw e;
-      });
-    }
+    await Deno.remove(this.#path(name)).catch((e) => {
+      if (!(e instanceof Deno.errors.NotFound)) throw e;
+    });
     await syncDirectory(this.#dir);
   }
 

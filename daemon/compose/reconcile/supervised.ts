@@ -60,11 +60,16 @@ export function supervisedEngine({ supervisor, deps, images, volumes, networks }
     changed: (id, signal) => known(id)?.changed(signal) ?? Promise.resolve(),
     create: (config) => supervisor.create(config),
     start: async (id, byUser = true) => {
+      const container = supervisor.find(id);
       if (byUser) await supervisor.start(id);
-      else await supervisor.find(id).start({}, false);
+      else await container.start({}, false);
+      await container.hooked;
     },
     stop: async (id, timeoutS) => void await supervisor.stop(id, grace(timeoutS)),
-    restart: async (id, timeoutS) => void await supervisor.restart(id, grace(timeoutS)),
+    restart: async (id, timeoutS) => {
+      await supervisor.restart(id, grace(timeoutS));
+      await supervisor.find(id).hooked;
+    },
     pause: async (id) => void await supervisor.pause(id),
     unpause: async (id) => void await supervisor.unpause(id),
     kill: async (id, signal) => void await supervisor.kill(id, signal),

@@ -349,4 +349,5 @@ export const service: Shape = map({
   volumes: mounts,
   volumes_from: texts(),
   working_dir: text(),
+  "x-nyx": map({ "on-unhealthy": oneOf("none", "restart", "stop") }),
 }, { empty: true });

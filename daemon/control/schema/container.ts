@@ -4,7 +4,7 @@
  */
 
 import { z } from "zod";
-import type { ContainerConfig, MountSpec, PortMapping, Resources } from "../../spec/container.ts";
+import type { ContainerConfig, ContainerHook, MountSpec, PortMapping, Resources } from "../../spec/container.ts";
 import { parseCapability } from "../../spec/parse/capability.ts";
 import { parseCpuset } from "../../spec/parse/cpus.ts";
 import { parseDeviceCgroupRule } from "../../spec/parse/device.ts";
@@ -153,6 +153,14 @@ const attachment = z.strictObject({
   gatewayPriority: integer(-1_000_000, 1_000_000).exactOptional(),
 });
 
+const hook = z.strictObject({
+  argv: z.array(z.string().max(128 * 1024)).min(1).max(4096),
+  user: parsed((text) => parseUser(text)).exactOptional(),
+  workingDir: parsed((text) => parseWorkdir(text)).exactOptional(),
+  env: variables.exactOptional(),
+  privileged: z.boolean().exactOptional(),
+}) satisfies z.ZodType<ContainerHook>;
+
 const networkMode = parsed((text): string => {
   const choice = parseNetwork(text);
   return choice.kind === "mode" ? choice.mode : choice.attachment.network;
@@ -199,6 +207,8 @@ export const containerShape = {
   stopSignal: signalName.exactOptional(),
   stopTimeoutS: graceSeconds.exactOptional(),
   healthcheck: healthcheck.exactOptional(),
+  postStart: z.array(hook).max(64).exactOptional(),
+  preStop: z.array(hook).max(64).exactOptional(),
   networkMode: networkMode.exactOptional(),
   networks: z.array(attachment).max(256).exactOptional(),
   publish: publishedPorts.exactOptional(),

@@ -26,6 +26,8 @@ export const CONTAINER_FIELDS: Readonly<Record<string, string>> = {
   stopSignal: "Name or number.",
   stopTimeoutS: "Seconds from the stop signal to KILL; default 10, -1 waits for ever.",
   healthcheck: "Missing means the image's.",
+  postStart: "Run in their order after each start; what fails is reported, and the container goes on.",
+  preStop: "Run in their order before a stop that somebody asked for, not when it ends by itself or is killed.",
   networkMode: "`bridge` (default network), `none`, `host`, `container:<id>`, or a network's name.",
   networks: "Attachments beyond, or refining, networkMode.",
   publish: "Ports opened on the host.",
