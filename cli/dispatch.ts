@@ -46,8 +46,8 @@ function text(value: unknown): string | undefined {
 }
 
 async function printVersion(): Promise<number> {
-  const { VERSION } = await import("../daemon/spec/version.ts");
-  processContext({ debug: false }).out.text(`nyx version ${VERSION}\n`);
+  const { versionText } = await import("../daemon/spec/version.ts");
+  processContext({ debug: false }).out.text(`nyx version ${versionText()}\n`);
   return 0;
 }
 

@@ -9,10 +9,11 @@
 
 import { helpText, parseArgs } from "./config.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
+import { checkGrants } from "./grants.ts";
 import { Logger } from "./log/logger.ts";
 import { notify } from "./notify.ts";
 import { toErrorData, toNyxError } from "./spec/errors.ts";
-import { VERSION } from "./spec/version.ts";
+import { versionText } from "./spec/version.ts";
 
 function readEnv(name: string): string | undefined {
   return Deno.env.get(name);
@@ -27,7 +28,7 @@ async function main(): Promise<number> {
     return 2;
   }
   if ("print" in invocation) {
-    console.log(invocation.print === "version" ? `nyxd ${VERSION}` : helpText());
+    console.log(invocation.print === "version" ? `nyxd ${versionText()}` : helpText());
     return 0;
   }
   const config = invocation.run;
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
   const notifySocket = readEnv("NOTIFY_SOCKET");
   let daemon: Daemon;
   try {
+    checkGrants(config);
     daemon = await startDaemon(config, log, () => stopped.resolve(0));
   } catch (e) {
     const { message, ...details } = toErrorData(e);

@@ -1,7 +1,7 @@
 /** `nyx version`. */
 
 import type { VersionInfo } from "../../mod.ts";
-import { API_VERSION, VERSION } from "../../daemon/spec/version.ts";
+import { API_VERSION, BUILD, VERSION } from "../../daemon/spec/version.ts";
 import { defineCommand } from "../args/definition.ts";
 import { EXIT, reportFailure } from "../failure.ts";
 import { escapeControls } from "../render/escape.ts";
@@ -20,6 +20,8 @@ export const command = defineCommand({
     const client = {
       Version: VERSION,
       APIVersion: API_VERSION,
+      Commit: BUILD.commit,
+      BuildDate: BUILD.buildDate,
       Deno: Deno.version.deno,
       Os: Deno.build.os,
       Arch: Deno.build.arch,
@@ -37,10 +39,14 @@ export const command = defineCommand({
       );
     } else {
       context.out.text(
-        block("Client: nyx", [["Version", VERSION], ["API version", API_VERSION], ["Deno", client.Deno], [
-          "OS/Arch",
-          `${client.Os}/${client.Arch}`,
-        ]]),
+        block("Client: nyx", [
+          ["Version", VERSION],
+          ["API version", API_VERSION],
+          ["Commit", BUILD.commit],
+          ["Built", BUILD.buildDate],
+          ["Deno", client.Deno],
+          ["OS/Arch", `${client.Os}/${client.Arch}`],
+        ]),
       );
       if (server !== undefined) {
         context.out.text(`\n${

@@ -14,7 +14,7 @@ import type {
   VersionInfo,
   VolumeInfo,
 } from "../spec/api.ts";
-import { API_VERSION, VERSION } from "../spec/version.ts";
+import { API_VERSION, BUILD, VERSION } from "../spec/version.ts";
 import { LIVE } from "../supervisor/machine.ts";
 import type { Stages, SupervisorDeps } from "../supervisor/deps.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
@@ -46,9 +46,6 @@ export interface SystemDeps {
   /** Stops the daemon; containers first when asked. */
   stop(stopContainers: boolean): void;
 }
-
-/** Commit and date that a build put in, else the words for a run from source. */
-const BUILD = { commit: "source", buildDate: "source" };
 
 /** System service of a running daemon. */
 export class System implements SystemService {

@@ -7,7 +7,7 @@
  * absolute times are the machine's.
  */
 
-import { install } from "../../cli/install.ts";
+import { install } from "../../cli/packaging/install.ts";
 import { debianRoot } from "../support/debian_root.ts";
 import { busyboxImage, pushLayout } from "../support/oci.ts";
 import { splitTar } from "../support/split_tar.ts";

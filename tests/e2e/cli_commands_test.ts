@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { encodeFrame, FRAME } from "../../mod.ts";
-import { install, nyxdLauncher } from "../../cli/install.ts";
+import { install } from "../../cli/packaging/install.ts";
+import { nyxdLauncher } from "../../cli/packaging/launchers.ts";
 import { cli, fakeDaemon, type Handler, lines, refusal } from "./cli_fake_daemon.ts";
 
 const id = (n: number) => String(n).repeat(64).slice(0, 64);
@@ -358,16 +359,30 @@ Deno.test("nyx completion: scripts are valid for the shells that are here", asyn
   assert.equal(offered, "two\n");
 });
 
-Deno.test("install: the launcher of nyx runs, a foreign file is never written over", async () => {
+Deno.test("install: both launchers run, from source and from bundles, a foreign file is never written over", async () => {
   const dir = Deno.makeTempDirSync({ prefix: "nyx-install-" });
   const root = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
   try {
-    const [nyx = ""] = await install({ binDir: `${dir}/bin`, root, bundle: false });
-    const { stdout } = await new Deno.Command(nyx, { args: ["--version"] }).output();
-    assert.match(new TextDecoder().decode(stdout), /^nyx version \d/);
+    const version = async (program: string) =>
+      new TextDecoder().decode((await new Deno.Command(program, { args: ["--version"] }).output()).stdout);
+    const [nyx = "", nyxd = ""] = await install({ binDir: `${dir}/bin`, root, bundle: false });
+    assert.match(await version(nyx), /^nyx version \d/);
+    assert.match(await version(nyxd), /^nyxd \d/);
     const umask = Deno.umask(0);
-    const [bundled = ""] = await install({ binDir: `${dir}/open/bin`, root }).finally(() => Deno.umask(umask));
-    for (const path of ["", "/bin", "/bin/nyx", "/lib", "/lib/nyx", "/lib/nyx/nyx.js"]) {
+    const steps: string[] = [];
+    const [bundled = "", bundledDaemon = ""] = await install({
+      binDir: `${dir}/open/bin`,
+      root,
+      onStep: (text) => steps.push(text),
+    }).finally(() => Deno.umask(umask));
+    assert.deepEqual(
+      steps,
+      ["nyx", "nyxd"].map((name) => `${dir}/open/bin/${name} runs ${dir}/open/lib/nyx/${name}.js`),
+    );
+    assert.match(await version(bundledDaemon), /^nyxd \d/);
+    const files = [...Deno.readDirSync(`${dir}/open/lib/nyx`)].map(({ name }) => `/lib/nyx/${name}`);
+    assert.ok(files.includes("/lib/nyx/nyxd-streams.js"), files.join(" "));
+    for (const path of ["", "/bin", "/bin/nyx", "/bin/nyxd", "/lib", "/lib/nyx", ...files]) {
       const mode = Deno.statSync(`${dir}/open${path}`).mode ?? 0;
       assert.equal(mode & 0o022, 0, `${path}: whatever the umask, nobody else writes what root runs`);
     }
@@ -393,14 +408,19 @@ Deno.test("nyxdLauncher: permissions follow the daemon's own options, in both fo
     Deno.writeTextFileSync(`${dir}/deno`, '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 });
     Deno.writeTextFileSync(
       `${dir}/nyxd`,
-      nyxdLauncher(`${dir}/deno`, "/src", ["--allow-read=$base,$run,/src,$init", "--allow-run=$crun"]),
+      nyxdLauncher({ deno: `${dir}/deno`, main: "/src/nyxd.js", dir: "/src", flags: [] }),
       { mode: 0o755 },
     );
     const run = async (...args: string[]) => {
       const { code, stdout, stderr } = await new Deno.Command(`${dir}/nyxd`, { args }).output();
       return { code, out: new TextDecoder().decode(stdout).trim().split("\n"), err: new TextDecoder().decode(stderr) };
     };
-    assert.ok((await run()).out.includes("--allow-read=/var/lib/nyxd,/run/nyxd,/src,/var/lib/nyxd"));
+    const allowed = (out: string[], name: string) =>
+      out.find((word) => word.startsWith(`--allow-${name}=`))?.split("=")[1]?.split(",") ?? [];
+    const plain = (await run()).out;
+    assert.deepEqual(allowed(plain, "read").slice(0, 3), ["/var/lib/nyxd", "/run/nyxd", "/src"]);
+    assert.deepEqual(allowed(plain, "read").slice(-2), ["/var/lib/nyxd", "/etc/resolv.conf"]);
+    assert.ok(!plain.includes("--allow-all") && !plain.includes("-A"));
     const { out } = await run(
       "--base-dir",
       "/b $(touch pwned) c",
@@ -409,8 +429,10 @@ Deno.test("nyxdLauncher: permissions follow the daemon's own options, in both fo
       "/c",
       "--init-path=/i",
     );
-    assert.ok(out.includes("--allow-read=/b $(touch pwned) c,/s,/src,/i"), out.join("\n"));
-    assert.ok(out.includes("--allow-run=/c"));
+    assert.deepEqual(allowed(out, "read").slice(0, 3), ["/b $(touch pwned) c", "/s", "/src"], out.join("\n"));
+    assert.equal(allowed(out, "read").at(-2), "/i");
+    assert.deepEqual(allowed(out, "write").slice(0, 2), ["/b $(touch pwned) c", "/s"]);
+    assert.equal(allowed(out, "run")[0], "/c");
     assert.deepEqual(out.slice(-6), [
       "--base-dir",
       "/b $(touch pwned) c",

@@ -18,7 +18,9 @@ const RULES: { area: RegExp; may: RegExp[] }[] = [
     may: [/^daemon\//, /^workers\/(host|serve|channel|envelope|protocol)\.ts$/, /^workers\/[a-z]+\/permissions\.ts$/],
   },
   { area: /^mod\.ts$/, may: [/^daemon\/(spec|client)\//] },
-  { area: /^cli\//, may: [/^cli\//, /^mod\.ts$/, /^daemon\/spec\//] },
+  // What builds the programs knows both of them, and neither of them knows it.
+  { area: /^cli\/packaging\//, may: [/^cli\//, /^mod\.ts$/, /^daemon\/(spec\/|(config|permissions)\.ts$)/] },
+  { area: /^cli\//, may: [/^cli\/(?!packaging\/)/, /^mod\.ts$/, /^daemon\/spec\//] },
 ];
 
 const SPECIFIER =
