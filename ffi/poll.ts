@@ -47,6 +47,11 @@ export interface PollKernel {
    * epollPoll. Occupies one of the pool's 32 threads, so one waiter a worker. `epollFd` must stay open until it settles.
    */
   epollReadyAsync(epollFd: number, timeoutMs: number): Promise<void>;
+  /**
+   * Sleeps for some microseconds on a pool thread, so that other work of the calling thread gets its turn. A wait that is over at
+   * once does not do: the runtime then sees the thread as busy, and looks at messages of other threads each 31st time only.
+   */
+  yieldAsync(us: number): Promise<void>;
   /** Makes an event counter. */
   eventfd(initial: number): number;
   /** Adds to the counter. */

@@ -19,6 +19,7 @@ export function linuxPoll(): PollKernel {
     epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
     epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
     wait_async: { name: "epoll_wait", parameters: ["i32", "buffer", "i32", "i32"], result: "i32", nonblocking: true },
+    usleep: { parameters: ["u32"], result: "i32", nonblocking: true },
     eventfd: { parameters: ["u32", "i32"], result: "i32" },
     inotify_init1: { parameters: ["i32"], result: "i32" },
     inotify_add_watch: { parameters: ["i32", "buffer", "u32"], result: "i32" },
@@ -57,6 +58,9 @@ export function linuxPoll(): PollKernel {
     },
     async epollReadyAsync(epollFd, timeoutMs) {
       await libc.wait_async(epollFd, asyncEvents, 1, timeoutMs);
+    },
+    async yieldAsync(us) {
+      await libc.usleep(us);
     },
     eventfd: (initial) => check(libc.eventfd(initial, EFD_FLAGS), "eventfd"),
     eventfdAdd(fd, value) {

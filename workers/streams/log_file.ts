@@ -84,7 +84,10 @@ export function removeLog(kernel: FileKernel, path: string): void {
   removeFile(kernel, path);
 }
 
-/** Writer of one log. Appends are synchronous; compression happens in the background. */
+/** Removals that may be under way at once; a disk that is slower than its writer holds that up. */
+const MAX_REMOVALS = 4;
+
+/** Writer of one log. Appends are synchronous; compression, and the removal of old parts, happen in the background. */
 export class LogFile {
   readonly path: string;
   readonly #kernel: FileKernel;
@@ -96,6 +99,8 @@ export class LogFile {
   /** Number the current file will get when it is rotated; undefined until it was needed. */
   #number: number | undefined;
   #compressing: Promise<void> = Promise.resolve();
+  /** Removals of old parts that are under way off this thread. */
+  readonly #removing = new Set<Promise<void>>();
   #listeners = new Set<() => void>();
 
   /**
@@ -104,7 +109,7 @@ export class LogFile {
    * @param kernel file calls
    * @param path current file
    * @param policy rotation
-   * @param onError told of failures of background compression
+   * @param onError told of failures in the background
    * @param undoTo length to cut the file back to first: an append that was not confirmed
    */
   constructor(
@@ -159,7 +164,10 @@ export class LogFile {
   rotateIfDue(incoming: number): void {
     const { maxSizeBytes, maxAgeMs } = this.#policy;
     const full = maxSizeBytes > 0 && this.#size > 0 && this.#size + incoming > maxSizeBytes;
-    const old = maxAgeMs > 0 && this.#size > 0 && Date.now() - this.#openedMs > maxAgeMs;
+    const now = Date.now();
+    // A clock that was set back must not make the file young for years.
+    if (now < this.#openedMs) this.#openedMs = now;
+    const old = maxAgeMs > 0 && this.#size > 0 && now - this.#openedMs > maxAgeMs;
     if (full || old) this.rotate();
   }
 
@@ -204,14 +212,19 @@ export class LogFile {
     for (const notify of this.#listeners) notify();
   }
 
-  /** Closes the file; resolves when compression has finished too. Listeners are told. */
+  /** Closes the file; resolves when what goes on in the background has finished too. Listeners are told. */
   async close(): Promise<void> {
     if (this.#fd < 0) return;
     this.#kernel.close(this.#fd);
     this.#fd = -1;
     for (const notify of this.#listeners) notify();
     this.#listeners.clear();
-    await this.#compressing;
+    await this.settled();
+  }
+
+  /** Resolves when no part is being compressed or removed. */
+  async settled(): Promise<void> {
+    await Promise.all([this.#compressing, ...this.#removing]);
   }
 
   #open(): number {
@@ -239,8 +252,26 @@ export class LogFile {
     const excess = parts.length - (maxFile - 1);
     parts.forEach((part, i) => {
       const old = maxAgeMs > 0 && Date.now() - modifiedMs(part.path) > maxAgeMs;
-      if (i < excess || old) removeFile(this.#kernel, part.path);
+      if (i < excess || old) this.#remove(part.path);
     });
+  }
+
+  /** The kernel takes some 10 ms to free a part of 64 MiB: too long for everybody else's output. */
+  #remove(path: string): void {
+    if (this.#removing.size >= MAX_REMOVALS) {
+      removeFile(this.#kernel, path);
+      return;
+    }
+    const removal = removePart(path).catch(this.#onError).finally(() => this.#removing.delete(removal));
+    this.#removing.add(removal);
+  }
+}
+
+async function removePart(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
   }
 }
 

@@ -42,6 +42,7 @@ Deno.test(
       log.rotateIfDue(10);
       log.append(bytes(`record ${i}\n\n`));
     }
+    await log.settled();
     assert.deepEqual(listParts(path).map((p) => p.number), [3, 4]);
     assert.equal(log.number, 5);
     await log.close();
@@ -68,8 +69,8 @@ Deno.test(
     const aged = open(`${dir}/b.log`, { maxAgeMs: 1000 });
     aged.rotateIfDue(1);
     assert.equal(aged.size, 0);
-    assert.deepEqual(listParts(`${dir}/b.log`), []);
     await aged.close();
+    assert.deepEqual(listParts(`${dir}/b.log`), []);
 
     const packed = open(`${dir}/c.log`, { compress: true });
     packed.append(bytes("line\n"));
@@ -183,5 +184,30 @@ Deno.test(
     for (const fd of [source, keep]) files.close(fd);
     stage.close();
     scratch.close();
+  }),
+);
+
+Deno.test(
+  "LogFile max-age: a clock set back by years, or forward, ends neither rotation nor writing",
+  inDir(async (dir) => {
+    const { now } = Date;
+    try {
+      const log = open(`${dir}/c.log`, { maxAgeMs: 1000, maxFile: 9 });
+      const write = (text: string, atMs: number) => {
+        Date.now = () => atMs;
+        log.rotateIfDue(1);
+        log.append(bytes(text));
+      };
+      const began = now();
+      write("a\n", began);
+      write("b\n", began - 1e11);
+      write("c\n", began - 1e11 + 2000);
+      assert.equal(log.number, 2, "a second after the step the file is as old as that");
+      write("d\n", began + 1e11);
+      assert.equal(log.number, 3);
+      await log.close();
+    } finally {
+      Date.now = now;
+    }
   }),
 );

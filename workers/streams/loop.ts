@@ -8,6 +8,10 @@ export type ReadyHandler = (events: number) => void;
 
 /** Longest run of handlers before messages of the main thread get their turn. */
 const SLICE_MS = 2;
+/** Break after a run of handlers that found no end of work. */
+const YIELD_US = 20;
+/** Wait after a failure of epoll itself, such as for want of memory. */
+const PAUSE_MS = 50;
 const BATCH = 64;
 
 /** Registration of one descriptor. */
@@ -71,20 +75,30 @@ export class PollLoop {
     if (r.events !== 0) this.#poll.epollCtl(this.#epollFd, EPOLL_CTL.DEL, r.fd, 0, 0);
   }
 
-  /** Dispatches until {@linkcode stop}. Only one runner. */
+  /** Dispatches until {@linkcode stop}. Only one runner. Whatever fails is reported, and the loop goes on. */
   async run(): Promise<void> {
     while (!this.#stopped) {
-      const until = performance.now() + SLICE_MS;
-      let idle = false;
-      do {
-        idle = !this.#dispatch();
-      } while (!idle && !this.#stopped && performance.now() < until);
-      if (this.#stopped) break;
-      // The pool thread's wake-up is also what lets messages in between two slices.
-      await this.#poll.epollReadyAsync(this.#epollFd, idle ? -1 : 0);
+      try {
+        await this.#turn();
+      } catch (e) {
+        this.#onError(e);
+        await new Promise((r) => setTimeout(r, PAUSE_MS));
+      }
     }
     this.#files.close(this.#epollFd);
     this.#files.close(this.#wakeFd);
+  }
+
+  /** Handles what is ready for a while, then lets messages of the main thread in; with nothing to do it waits. */
+  async #turn(): Promise<void> {
+    const until = performance.now() + SLICE_MS;
+    let idle = false;
+    do {
+      idle = !this.#dispatch();
+    } while (!idle && !this.#stopped && performance.now() < until);
+    if (this.#stopped) return;
+    if (idle) await this.#poll.epollReadyAsync(this.#epollFd, -1);
+    else await this.#poll.yieldAsync(YIELD_US);
   }
 
   /** Ends run(). */
