@@ -66,13 +66,13 @@ Deno.test("PollLoop: with no end of work a message of the main thread waits for 
     };
     while (Atomics.load(counter, 0) < 10) await new Promise((r) => setTimeout(r, 5));
     const waited: number[] = [];
-    for (let i = 0; i < 25; i++) {
+    for (let i = 0; i < 50; i++) {
       waited.push(await ask());
       await new Promise((r) => setTimeout(r, 3 + i % 7));
     }
-    waited.sort((a, b) => a - b);
-    // Two or three handlers make a turn.
-    assert.ok((waited[12] ?? 99) <= 8, `handlers until a message was seen: ${waited}`);
+    // Two or three handlers make a turn. Where messages are looked at each 31st time only, the mean is about ten.
+    const mean = waited.reduce((sum, n) => sum + n, 0) / waited.length;
+    assert.ok(mean < 6, `handlers until a message was seen: ${waited}`);
   } finally {
     worker.terminate();
   }
