@@ -2,6 +2,7 @@
 
 import { nyxdPermissions } from "../../daemon/permissions.ts";
 import { NyxClient } from "../../mod.ts";
+import { DEFAULT_BIN_DIR, DEFAULT_CONF_DIR, pluginsIn } from "../../workers/cni/permissions.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -21,6 +22,8 @@ export interface NyxdOptions {
   entry?: string;
   /** Most open file descriptors. */
   descriptors?: number;
+  /** Path of the network namespace that it runs in; default the test's own. */
+  netns?: string;
 }
 
 /** What a `nyx` command did. */
@@ -68,7 +71,15 @@ export function nyxdCommand(
 ): string[] {
   const extraRead = args.filter((a) => a.startsWith("--resolv-conf=")).map((a) => a.slice("--resolv-conf=".length));
   const sourceDir = ROOT.replace(/\/$/, "");
-  const flags = nyxdPermissions({ ...paths, crun: "/usr/bin/crun", sourceDir, extraRead }).map((f) => f.flag);
+  const extraRun: string[] = [];
+  if (args.includes("--net-driver=cni")) {
+    const dir = (flag: string, otherwise: string) =>
+      args.find((a) => a.startsWith(`${flag}=`))?.slice(flag.length + 1) ?? otherwise;
+    const binDir = dir("--cni-bin-dir", DEFAULT_BIN_DIR);
+    extraRead.push(binDir, dir("--cni-conf-dir", DEFAULT_CONF_DIR));
+    extraRun.push(...pluginsIn(binDir));
+  }
+  const flags = nyxdPermissions({ ...paths, crun: "/usr/bin/crun", sourceDir, extraRead, extraRun }).map((f) => f.flag);
   return [
     "run",
     "--quiet",
@@ -128,20 +139,39 @@ async function runCli(
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
+/** Cgroups of a test's nyxd, deepest first. */
+async function cgroupsOf(slot: number): Promise<string[]> {
+  const args = ["/sys/fs/cgroup", "-maxdepth", "6", "-depth", "-type", "d", "-path", `*/nyx-t${slot}*`];
+  const { stdout } = await new Deno.Command("find", { args, stderr: "null" }).output();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+}
+
+/** nyxd that stopped by itself, with all its containers removed, leaves no cgroup. */
+async function assertNoCgroups(slot: number, log: string[]): Promise<void> {
+  const left = await cgroupsOf(slot);
+  if (left.length === 0) return;
+  const state = left.map((dir) => `${dir}: ${readOr(`${dir}/cgroup.procs`).trim().replaceAll("\n", " ")}`);
+  await removeCgroups(slot);
+  throw new Error(`nyxd left cgroups at a clean stop:\n${state.join("\n")}\n${log.slice(-40).join("\n")}`);
+}
+
+function readOr(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (e) {
+    return String(e);
+  }
+}
+
 /**
- * Removes the empty cgroups of a test's nyxd: one that the test killed could not do so itself, and a process that was killed with
+ * Removes the empty cgroups of a nyxd that the test killed, or stopped with containers alive; a process that was killed with
  * its container is in its cgroup until it is reaped.
  */
 async function removeCgroups(slot: number): Promise<void> {
-  const mine = ["/sys/fs/cgroup", "-maxdepth", "4", "-depth", "-type", "d", "-path", `*/nyx-t${slot}`];
-  const left = await new Deno.Command("find", { args: mine, stderr: "null" }).output();
-  if (left.stdout.length > 0) {
-    console.warn(`nyxd left its parent cgroup nyx-t${slot}: to be expected of one that was killed`);
-  }
   for (let i = 0; i < 30; i++) {
-    await new Deno.Command("find", { args: [...mine, "-exec", "rmdir", "{}", "+"], stderr: "null" }).output();
-    const { stdout } = await new Deno.Command("find", { args: mine, stderr: "null" }).output();
-    if (stdout.length === 0) return;
+    const left = await cgroupsOf(slot);
+    if (left.length === 0) return;
+    await new Deno.Command("rmdir", { args: left, stderr: "null" }).output();
     await new Promise((r) => setTimeout(r, 100));
   }
 }
@@ -196,8 +226,9 @@ export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
   ];
   const log: string[] = [];
   const command = [Deno.execPath(), ...nyxdCommand({ baseDir, socket }, args, options.entry)];
-  const { descriptors } = options;
-  const limited = descriptors === undefined ? command : ["prlimit", `--nofile=${descriptors}`, ...command];
+  const { descriptors, netns } = options;
+  const placed = netns === undefined ? command : ["nsenter", `--net=${netns}`, "--", ...command];
+  const limited = descriptors === undefined ? placed : ["prlimit", `--nofile=${descriptors}`, ...placed];
   const child = new Deno.Command(limited[0] ?? "", {
     args: limited.slice(1),
     env: { NO_COLOR: "1", ...options.env },
@@ -247,7 +278,7 @@ export async function startNyxd(options: NyxdOptions = {}): Promise<Nyxd> {
       if (gone === undefined) {
         const all = await client.containers.list({ all: true });
         await Promise.all(all.map((c) => client.containers.remove(c.id, { force: true, volumes: true })));
-        await stop();
+        if (await stop() === 0) await assertNoCgroups(slot, log);
       }
       await removeCgroups(slot);
       if (own) await removeBaseDir(baseDir, log);
