@@ -27,6 +27,7 @@ export const TEST_PACKAGES: readonly string[] = [
   "bind9-dnsutils",
   "dnsperf",
   "zstd",
+  "wrk",
   "xz-utils",
   "attr",
   "libcap2-bin",

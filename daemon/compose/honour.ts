@@ -28,6 +28,9 @@ const BRIDGES = new Set(["bridge", "default", "nat"]);
 /** Log drivers that come down to nyx's own files, or to nothing. */
 const LOG_DRIVERS = new Set(["json-file", "local", "json", "none"]);
 
+/** What may become of an update when a container fails. */
+const FAILURE_ACTIONS = new Set(["pause", "continue", "rollback"]);
+
 type Say = (path: ModelPath, reason: string, blocks?: boolean) => void;
 
 function sayService(name: string, service: ComposeService, say: Say): void {
@@ -53,6 +56,15 @@ function sayService(name: string, service: ComposeService, say: Say): void {
   if (placement !== undefined) say(at("deploy", "placement"), "there is one host only");
   if (endpoint_mode !== undefined) {
     say(at("deploy", "endpoint_mode"), "names always resolve to the containers' own addresses");
+  }
+  for (const key of ["update_config", "rollback_config"] as const) {
+    const action = service.deploy?.[key]?.failure_action;
+    if (action !== undefined && !FAILURE_ACTIONS.has(action)) {
+      say(
+        at("deploy", key, "failure_action"),
+        `${JSON.stringify(action)} is none of pause, continue and rollback; pause is meant`,
+      );
+    }
   }
   if (resources?.reservations?.generic_resources !== undefined) {
     say(at("deploy", "resources", "reservations", "generic_resources"), "there is one host only");

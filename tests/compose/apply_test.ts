@@ -120,30 +120,6 @@ Deno.test("applyPlan: a replaced container hands on its anonymous volumes, also 
   assert.deepEqual(engine.containers().map((c) => c.anonymous), [before]);
 });
 
-Deno.test("applyPlan: order start-first stops the old one when the new one is healthy, and keeps it when it is not", async () => {
-  const engine = new FakeEngine();
-  const text = (a: string) =>
-    `name: shop\nservices: {web: {image: web, ${CHECK}, environment: {A: ${a}}, deploy: {update_config: {order: start-first}}}}`;
-  engine.behaviour.set("shop-web-1", { health: "healthy" });
-  await up(engine, text("one"));
-  engine.log.length = 0;
-  await up(engine, text("two"));
-  assert.deepEqual(engine.log, [
-    "create shop-web-1-next",
-    "start shop-web-1-next",
-    "stop shop-web-1",
-    "remove shop-web-1",
-    "rename shop-web-1-next shop-web-1",
-  ]);
-  engine.behaviour.set("shop-web-1", { health: "unhealthy" });
-  const id = engine.containers()[0]?.id;
-  await assert.rejects(
-    up(engine, text("three")),
-    refused("failed_precondition", /unhealthy; the container that runs was left/),
-  );
-  assert.deepEqual(engine.containers().map((c) => [c.id, c.name, c.status]), [[id, "shop-web-1", "running"]]);
-});
-
 Deno.test("applyPlan: a dependency that fails keeps dependents down, unless it is not required", async () => {
   const engine = prepared();
   engine.behaviour.set("shop-db-1", { health: "unhealthy" });

@@ -1,6 +1,6 @@
 /** A simulated daemon on which plans are really applied: it keeps state, records what is done, and fails where a test says so. */
 
-import type { ContainerConfig } from "../../daemon/spec/container.ts";
+import type { ContainerConfig, NetworkAttachment, PortMapping } from "../../daemon/spec/container.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
 import type { ComposeEngine, EngineContainer } from "../../daemon/compose/reconcile/engine.ts";
 import { layOut, type ProjectFiles } from "../../daemon/compose/reconcile/files.ts";
@@ -28,6 +28,11 @@ export interface Behaviour {
   fails?: boolean;
 }
 
+/** A name without what is random in it. */
+function shown(name: string): string {
+  return name.replace(/^[0-9a-f]{8}_/, "next_").replace(/^[0-9a-f]{12}_/, "old_");
+}
+
 /** The simulated daemon. */
 export class FakeEngine implements ComposeEngine {
   /** What was done, such as `start shop-db-1`. */
@@ -36,6 +41,10 @@ export class FakeEngine implements ComposeEngine {
   readonly behaviour = new Map<string, Behaviour>();
   /** Image references that cannot be pulled. */
   readonly unreachable = new Set<string>();
+  /** Open connections that the next looks find. */
+  readonly connections: number[] = [];
+  /** Names of containers that accept no connections. */
+  readonly deaf = new Set<string>();
   readonly #containers = new Map<string, EngineContainer>();
   readonly #networks: ObservedNetwork[] = [];
   readonly #volumes: { name: string; labels: Record<string, string>; mountpoint: string }[] = [];
@@ -43,6 +52,8 @@ export class FakeEngine implements ComposeEngine {
   /** Ports as `80/tcp`, with who holds them: stopped containers hold theirs, too. */
   readonly #ports = new Map<string, string>();
   #serial = 0;
+  #dieAfter = "";
+  #dead = false;
 
   /** Names of containers that run. */
   get running(): string[] {
@@ -65,9 +76,22 @@ export class FakeEngine implements ComposeEngine {
     return found;
   }
 
+  /** Every request fails once this has been done, as when nyxd dies there; empty: it lives again. */
+  set dieAfter(what: string) {
+    this.#dieAfter = what;
+    this.#dead = false;
+  }
+
+  /** Fails when nyxd is dead; dies after this, if it is to. */
+  #alive(what: string): void {
+    if (this.#dead) throw new NyxError("unavailable", "nyxd is dead");
+    this.#dead = what === this.#dieAfter;
+  }
+
   #did(what: string, id: string): EngineContainer {
+    this.#alive(what);
     const container = this.#at(id);
-    this.log.push(`${what} ${container.name}`);
+    this.log.push(`${what} ${shown(container.name)}`);
     return container;
   }
 
@@ -95,7 +119,7 @@ export class FakeEngine implements ComposeEngine {
   create(config: ContainerConfig): Promise<{ id: string; warnings: string[] }> {
     const name = config.name ?? "unnamed";
     const id = (++this.#serial).toString(16).padStart(64, "0");
-    this.log.push(`create ${name}`);
+    this.log.push(`create ${shown(name)}`);
     const imageId = this.images.get(config.image);
     if (imageId === undefined) return Promise.reject(new NyxError("not_found", `no image ${config.image}`));
     if (this.names.includes(name)) return Promise.reject(new NyxError("already_exists", `name ${name} is taken`));
@@ -131,7 +155,7 @@ export class FakeEngine implements ComposeEngine {
   async start(id: string): Promise<void> {
     const container = this.#did("start", id);
     // The copy may be replaced by a restart meanwhile; the behaviour belongs to the name without its suffix.
-    const { exits, health, fails } = this.behaviour.get(container.name.replace(/-next$/, "")) ?? {};
+    const { exits, health, fails } = this.behaviour.get(container.name.replace(/^[0-9a-f]+_/, "")) ?? {};
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (fails === true) {
       Object.assign(container, { status: "exited", exitCode: 127 });
@@ -186,8 +210,9 @@ export class FakeEngine implements ComposeEngine {
   }
 
   rename(id: string, name: string): Promise<void> {
+    this.#alive("rename");
     const container = this.#at(id);
-    this.log.push(`rename ${container.name} ${name}`);
+    this.log.push(`rename ${shown(container.name)} ${shown(name)}`);
     container.name = name;
     return Promise.resolve();
   }
@@ -208,6 +233,42 @@ export class FakeEngine implements ComposeEngine {
 
   release(id: string): Promise<void> {
     for (const [port, holder] of this.#ports) if (holder === id) this.#ports.delete(port);
+    return Promise.resolve();
+  }
+
+  movePorts(from: string, to: string, ports: readonly PortMapping[]): Promise<void> {
+    const [giver, taker] = [this.#did("flip", from), this.#at(to)];
+    for (const one of [giver, taker]) {
+      if (one.status !== "running") return Promise.reject(new NyxError("failed_precondition", `${one.name} must run`));
+    }
+    for (const [port, holder] of this.#ports) if (holder === from) this.#ports.set(port, to);
+    const goes = (p: PortMapping) => ports.some((q) => JSON.stringify(p) === JSON.stringify(q));
+    taker.config = { ...taker.config, publish: [...taker.config.publish ?? [], ...ports] };
+    giver.config = { ...giver.config, publish: (giver.config.publish ?? []).filter((p) => !goes(p)) };
+    return Promise.resolve();
+  }
+
+  restorePorts(id: string, ports: readonly PortMapping[]): Promise<void> {
+    const container = this.#at(id);
+    container.config = { ...container.config, publish: [...container.config.publish ?? [], ...ports] };
+    return Promise.resolve();
+  }
+
+  openConnections(id: string): Promise<number> {
+    this.#alive("drain");
+    this.log.push(`drain ${shown(this.#at(id).name)}`);
+    return Promise.resolve(this.connections.shift() ?? 0);
+  }
+
+  listening(id: string): Promise<boolean> {
+    const { status, name } = this.#at(id);
+    return Promise.resolve(status === "running" && !this.deaf.has(shown(name)));
+  }
+
+  setAliases(id: string, networks: readonly NetworkAttachment[]): Promise<void> {
+    this.#alive("aliases");
+    const container = this.#at(id);
+    container.config = { ...container.config, networks: [...networks] };
     return Promise.resolve();
   }
 

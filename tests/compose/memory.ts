@@ -149,6 +149,7 @@ export function applied(
         if (desired.config.resources !== undefined) container.config.resources = desired.config.resources;
         if (desired.config.restart !== undefined) container.config.restart = desired.config.restart;
         else delete container.config.restart;
+        container.name = step.target;
         break;
       }
       case "start":

@@ -11,6 +11,7 @@ import { dependenciesOf, dependencyLevels, findCircle, withDependencies } from "
 import { LABEL } from "../labels.ts";
 import { replicasOf, serviceOfMode, serviceOfVolumesFrom } from "../normalise.ts";
 import type { ComposeProject } from "../project.ts";
+import { samePort } from "../../supervisor/ports.ts";
 import { diffConfigs, inPlaceUpdate, Redaction } from "./diff.ts";
 import type { ImageOptions } from "./images.ts";
 import { hasImage, planObjects } from "./objects.ts";
@@ -148,7 +149,7 @@ class Planner {
           message,
         })),
       );
-      const existing = observed.find((c) => this.#number(c) === number && !kept.has(c));
+      const existing = this.#best(observed.filter((c) => this.#number(c) === number && !kept.has(c)), desired);
       if (existing !== undefined) kept.add(existing);
       steps.push(...this.#container(service, desired, existing));
     }
@@ -157,7 +158,30 @@ class Planner {
       const double = this.#number(surplus) >= 1 && this.#number(surplus) <= wanted;
       this.#remove(surplus, double ? "another container has its number" : `${name} is scaled to ${wanted}`);
     }
+    this.#inTurns(service, steps);
     this.#last.set(name, steps);
+  }
+
+  /** Of several containers with one number, as an interrupted replacement leaves them, the one to go on with. */
+  #best(candidates: readonly ObservedContainer[], desired: DesiredContainer): ObservedContainer | undefined {
+    const rank = (c: ObservedContainer) => {
+      if (!isUp(c.status)) return c.name === desired.name ? 2 : 3;
+      if (own(c.labels, LABEL.hash) !== desired.hash) return 1;
+      // One that was to take over, and has not yet.
+      return lacksPorts(c, desired) ? 3 : 0;
+    };
+    return [...candidates].sort((a, b) => rank(a) - rank(b))[0];
+  }
+
+  /** A service's containers are replaced so many at a time, when it says how many. */
+  #inTurns(service: ComposeService, steps: readonly PlanStep[]): void {
+    const config = service.deploy?.update_config;
+    if (config === undefined || config.parallelism === 0) return;
+    const turns = steps.filter((s) => s.action === "recreate");
+    for (const [i, step] of turns.entries()) {
+      const before = turns[i - (config.parallelism ?? 1)];
+      if (before !== undefined) step.after.push(before.id);
+    }
   }
 
   #number(container: ObservedContainer): number {
@@ -220,7 +244,9 @@ class Planner {
     }
     const steps: PlanStep[] = [];
     const update = this.#options.noRecreate === true ? undefined : inPlaceUpdate(desired.config, existing.config);
-    if (update !== undefined && update !== "recreate") {
+    if (existing.name !== desired.name && this.#options.noRecreate !== true) {
+      steps.push(step("update", `its name changes from ${existing.name}; the container goes on`));
+    } else if (update !== undefined && update !== "recreate") {
       const changes = diffConfigs(desired.config, existing.config, this.#redaction).filter((c) =>
         c.field === "restart" || c.field.startsWith("resources.")
       );
@@ -248,7 +274,7 @@ class Planner {
         changes: diffConfigs(desired.config, existing.config, this.#redaction),
       };
     }
-    if (existing.name !== desired.name) return { reason: `its name changes from ${existing.name}` };
+    if (lacksPorts(existing, desired)) return { reason: "it does not publish all its ports" };
     const image = this.#world.images.find((i) => i.ref === desired.config.image);
     if (image !== undefined && existing.imageId !== undefined && image.id !== existing.imageId) {
       return {
@@ -364,6 +390,12 @@ class Planner {
       );
     }
   }
+}
+
+/** Whether a container does not publish all that it ought to. */
+function lacksPorts(container: ObservedContainer, desired: DesiredContainer): boolean {
+  const there = container.config.publish ?? [];
+  return (desired.config.publish ?? []).some((port) => !there.some((t) => samePort(t, port)));
 }
 
 function shortId(id: string): string {

@@ -37,14 +37,18 @@ function optionalServices(plan: ComposePlan): Set<string> {
 
 /** Ids that a step comes after: those that the plan names, and whoever must first give up its name. */
 function predecessors(step: PlanStep, steps: readonly PlanStep[]): string[] {
-  if (step.action !== "create" && step.action !== "recreate") return step.after;
+  if (step.action !== "create" && step.action !== "recreate" && step.action !== "update") return step.after;
   const holders = steps.filter((s) => s.action === "remove" && s.target === step.target && s.id !== step.id);
   return [...step.after, ...holders.map((s) => s.id)];
 }
 
 function toJob(step: PlanStep, plan: ComposePlan, steps: Steps): Job {
   const given = new Set((step.waits ?? []).filter((w) => !w.required).map((w) => w.service));
-  const optional = plan.steps.filter((s) => s.service !== undefined && given.has(s.service)).map((s) => s.id);
+  // Containers of one service that are replaced in turn: when one may fail, the next follows all the same.
+  const turns = plan.steps.filter((s) => s.action === "recreate" && s.service === step.service);
+  const optional = plan.steps.filter((s) => s.service !== undefined && given.has(s.service)).concat(turns).map((s) =>
+    s.id
+  );
   return {
     id: step.id,
     after: predecessors(step, plan.steps),
@@ -99,7 +103,7 @@ export async function applyPlan(
     const step = byId.get(id);
     if (step !== undefined && step.action !== "keep") options.onEvent(stepEvent(step, state, message));
   };
-  const steps = new Steps(engine, project, {
+  const steps = new Steps(engine, project, plan.steps, {
     ...options,
     onWarning,
     onWait: (step, message) => tell(step.id, "waiting", message),
@@ -109,7 +113,7 @@ export async function applyPlan(
   const run = (chosen: readonly PlanStep[]) =>
     runGraph(chosen.map((step) => toJob(step, plan, steps)), {
       signal: options.signal,
-      tolerated: (id) => optional.has(byId.get(id)?.service ?? ""),
+      tolerated: (id) => optional.has(byId.get(id)?.service ?? "") || steps.rollouts.tolerates(id),
       onState: tell,
     });
   const outcomes = await run(options.only === "rest" ? [] : plan.steps.filter((s) => FIRST.has(s.action)));
@@ -120,13 +124,18 @@ export async function applyPlan(
   }
   const rest = options.only === "images" ? [] : plan.steps.filter((s) => !FIRST.has(s.action));
   for (const [id, outcome] of await run(rest)) outcomes.set(id, outcome);
+  const settled = await steps.rollouts.settle();
   for (const [id, outcome] of outcomes) {
-    if (outcome.state === "done" || !optional.has(byId.get(id)?.service ?? "")) continue;
+    if (outcome.state === "done") continue;
+    if (!optional.has(byId.get(id)?.service ?? "") && !steps.rollouts.tolerates(id)) continue;
     onWarning(`${id} ${outcome.state}: ${outcome.state === "failed" ? outcome.error.message : outcome.reason}`);
     outcomes.delete(id);
   }
   const problem = failure(options.action, outcomes, options.signal);
-  if (problem !== undefined) throw problem;
+  if (problem !== undefined) {
+    if (settled.length > 0) problem.message += `; ${settled.join("; ")}`;
+    throw problem;
+  }
   const done = plan.steps.filter((s) => s.action !== "keep" && outcomes.get(s.id)?.state === "done").map((s) => s.id);
   return { done, warnings };
 }

@@ -1,7 +1,13 @@
 /** What applying a plan needs of the rest of the daemon, narrow enough for a simulated world to stand in. */
 
 import type { HealthStatus, NetworkConnectRequest, NetworkCreateRequest } from "../../spec/api.ts";
-import type { ContainerConfig, Resources, RestartPolicy } from "../../spec/container.ts";
+import type {
+  ContainerConfig,
+  NetworkAttachment,
+  PortMapping,
+  Resources,
+  RestartPolicy,
+} from "../../spec/container.ts";
 import type { PullEvent, RegistryCredentials } from "../../spec/image.ts";
 import type { ObservedContainer, ObservedImage, ObservedNetwork, ObservedVolume } from "../plan/world.ts";
 
@@ -39,6 +45,16 @@ export interface ComposeEngine {
   remove(id: string, volumes: boolean): Promise<void>;
   /** Gives up the ports and addresses that a stopped container holds; its next start takes them again. */
   release(id: string): Promise<void>;
+  /** Moves published ports between two that run, in one step; connections that are open go on where they are. */
+  movePorts(from: string, to: string, ports: readonly PortMapping[]): Promise<void>;
+  /** Gives a container that does not run ports back that were moved away from it. */
+  restorePorts(id: string, ports: readonly PortMapping[]): Promise<void>;
+  /** Open TCP connections into a container. */
+  openConnections(id: string): Promise<number>;
+  /** Whether a container accepts TCP connections on a port of its own. */
+  listening(id: string, port: number): Promise<boolean>;
+  /** The names by which others find a container in its networks, in place of those it had. */
+  setAliases(id: string, networks: readonly NetworkAttachment[]): Promise<void>;
 
   networks(): Promise<ObservedNetwork[]>;
   createNetwork(request: NetworkCreateRequest): Promise<void>;

@@ -3,50 +3,12 @@
  * Anonymous volumes go over to the new container.
  */
 
-import type { ContainerConfig } from "../../spec/container.ts";
 import { toNyxError } from "../../spec/errors.ts";
 import type { DesiredContainer } from "../container.ts";
 import { isUp } from "../plan/world.ts";
 import type { ComposeEngine, EngineContainer } from "./engine.ts";
-import { untilMet } from "./waiting.ts";
-
-/** How to replace. */
-export interface ReplaceOptions {
-  /** Seconds from the stop signal to KILL. */
-  timeoutS?: number;
-  /** New anonymous volumes. */
-  renewVolumes: boolean;
-  /** Leave the new one unstarted. */
-  noStart: boolean;
-  signal: AbortSignal;
-  onWarning: (message: string) => void;
-}
-
-/** The configuration with the anonymous volumes of the container that is replaced. */
-export function withVolumesOf(config: ContainerConfig, old: EngineContainer): ContainerConfig {
-  const mounts = [...config.mounts ?? []];
-  for (const [target, source] of Object.entries(old.anonymous)) {
-    const at = mounts.findIndex((m) => m.target === target);
-    const there = mounts[at];
-    if (there === undefined) mounts.push({ type: "volume", source, target });
-    else if (there.type === "volume" && there.source === undefined) mounts[at] = { ...there, source };
-  }
-  return mounts.length === 0 ? config : { ...config, mounts };
-}
-
-/** Whether two containers of this configuration cannot be side by side. */
-function exclusive(config: ContainerConfig): string | undefined {
-  if ((config.publish ?? []).some((port) => port.hostPort !== 0)) return "it publishes a fixed port";
-  if ((config.networks ?? []).some((n) => n.ip !== undefined || n.ip6 !== undefined || n.mac !== undefined)) {
-    return "it has a fixed address";
-  }
-  return undefined;
-}
-
-/** A name for a container that makes way, as Docker Compose forms it. */
-function asideName({ id, name }: EngineContainer): string {
-  return `${id.slice(0, 12)}_${name}`.slice(0, 128);
-}
+import { asideName, type Replaced, type ReplaceOptions, withVolumesOf } from "./replacement.ts";
+import { drain, exclusive, handOver, startFirst, untilTakesOver } from "./start_first.ts";
 
 /** Replaces by stopping the old container first. */
 async function stopFirst(
@@ -54,7 +16,7 @@ async function stopFirst(
   old: EngineContainer,
   desired: DesiredContainer,
   options: ReplaceOptions,
-): Promise<string> {
+): Promise<Replaced> {
   const wasUp = isUp(old.status);
   const config = options.renewVolumes ? desired.config : withVolumesOf(desired.config, old);
   let made: string | undefined;
@@ -73,8 +35,8 @@ async function stopFirst(
   } catch (e) {
     throw await putBack(engine, old, { made, aside, wasUp }, e);
   }
-  await engine.remove(old.id, options.renewVolumes);
-  return made;
+  if (!options.keepOld) await engine.remove(old.id, options.renewVolumes);
+  return { old, id: made, moved: [], aside };
 }
 
 /** Undoes a replacement, and says so in the error. */
@@ -99,38 +61,10 @@ async function putBack(
   return failure;
 }
 
-/** Replaces by starting the new container first; it takes over when it is healthy, else it goes again. */
-async function startFirst(
-  engine: ComposeEngine,
-  old: EngineContainer,
-  desired: DesiredContainer,
-  options: ReplaceOptions,
-): Promise<string> {
-  const config = options.renewVolumes ? desired.config : withVolumesOf(desired.config, old);
-  const { id, warnings } = await engine.create({ ...config, name: `${desired.name}-next` });
-  warnings.forEach(options.onWarning);
-  try {
-    await engine.start(id);
-    const check = engine.container(id)?.config.healthcheck;
-    const checked = check !== undefined && check.type !== "none";
-    await untilMet(engine, id, checked ? "service_healthy" : "service_started", options.signal);
-  } catch (e) {
-    const failure = toNyxError(e);
-    await engine.remove(id, false);
-    failure.message += "; the container that runs was left as it is";
-    throw failure;
-  }
-  await engine.stop(old.id, options.timeoutS);
-  await engine.remove(old.id, options.renewVolumes);
-  await engine.rename(id, desired.name);
-  return id;
-}
-
 /**
  * Replaces a container.
  *
  * @param order as the plan has it; a container that cannot be beside its successor is stopped first all the same, with a warning
- * @returns id of the new container
  */
 export async function replace(
   engine: ComposeEngine,
@@ -138,14 +72,50 @@ export async function replace(
   desired: DesiredContainer,
   order: "start-first" | "stop-first" | undefined,
   options: ReplaceOptions,
-): Promise<string> {
+): Promise<Replaced> {
   if (order === "start-first" && isUp(old.status) && !options.noStart) {
-    const why = exclusive(desired.config) ?? exclusive(old.config);
+    const why = exclusive(old.config, desired.config);
     if (why === undefined) return await startFirst(engine, old, desired, options);
     options.onWarning(
-      `${desired.name} is stopped before its successor starts, although order: start-first was asked for: ${why}, ` +
-        "which two containers cannot have at once",
+      `${desired.name} is stopped before its successor starts, although order: start-first was asked for: ${why}`,
     );
   }
   return await stopFirst(engine, old, desired, options);
+}
+
+/** How to go back. */
+export interface WayBackOptions extends Pick<ReplaceOptions, "timeoutS" | "signal"> {
+  order: "start-first" | "stop-first";
+}
+
+/** Puts the container back that was replaced with `keepOld`, and removes its successor. */
+export async function wayBack(
+  engine: ComposeEngine,
+  { old, id, moved, aside }: Replaced,
+  { order, timeoutS, signal }: WayBackOptions,
+): Promise<void> {
+  const successor = engine.container(id);
+  // Ports can only go over between two that run.
+  if (
+    successor !== undefined && isUp(successor.status) && isUp(old.status) &&
+    (moved.length > 0 || order === "start-first")
+  ) {
+    await engine.start(old.id);
+    await untilTakesOver(engine, successor, old.id, moved, signal);
+    if (moved.length > 0) await engine.movePorts(id, old.id, moved);
+    await handOver(engine, { from: successor, aside }, {
+      id: old.id,
+      name: old.name,
+      networks: old.config.networks ?? [],
+    });
+    await drain(engine, successor, timeoutS);
+    await engine.stop(id, timeoutS);
+    await engine.remove(id, false);
+    return;
+  }
+  if (successor !== undefined) await engine.remove(id, false);
+  if (aside) await engine.rename(old.id, old.name);
+  if (moved.length > 0) await engine.restorePorts(old.id, moved);
+  await engine.setAliases(old.id, old.config.networks ?? []);
+  if (isUp(old.status)) await engine.start(old.id);
 }

@@ -12,7 +12,7 @@ import type { ComposeProject } from "../project.ts";
 import type { ComposeEngine, EngineContainer } from "./engine.ts";
 import { type ProjectFiles, startsByItself } from "./files.ts";
 import { networkRequest, volumeRequest } from "./objects.ts";
-import { replace } from "./replace.ts";
+import { Rollouts } from "./rollout.ts";
 import { untilReady } from "./waiting.ts";
 
 /** Settings of one application of a plan. */
@@ -35,10 +35,20 @@ export class Steps {
   readonly #project: ComposeProject;
   readonly #options: StepOptions;
 
-  constructor(engine: ComposeEngine, project: ComposeProject, options: StepOptions) {
+  /** Replacements of services' containers. */
+  readonly rollouts: Rollouts;
+
+  /** @param steps all of the plan */
+  constructor(engine: ComposeEngine, project: ComposeProject, steps: readonly PlanStep[], options: StepOptions) {
     this.#engine = engine;
     this.#project = project;
     this.#options = options;
+    this.rollouts = new Rollouts(engine, project, steps, {
+      renewVolumes: options.renewVolumes === true,
+      noStart: options.noStart === true,
+      onWarning: options.onWarning,
+      ...(options.timeoutS === undefined ? {} : { timeoutS: options.timeoutS }),
+    });
   }
 
   /** Does one step. @throws NyxError that says what failed */
@@ -164,20 +174,20 @@ export class Steps {
     const desired = this.#desired(step);
     await this.#layOut(desired);
     if (this.#options.noStart !== true) await this.#ready(step, signal);
-    await replace(this.#engine, this.#old(step), desired, step.order, {
-      renewVolumes: this.#options.renewVolumes === true,
-      noStart: this.#options.noStart === true,
-      signal,
-      onWarning: this.#options.onWarning,
-      ...(this.#options.timeoutS === undefined ? {} : { timeoutS: this.#options.timeoutS }),
-    });
+    await this.rollouts.replace(step, this.#old(step), desired, signal);
   }
 
   async #update(step: PlanStep): Promise<void> {
     const old = this.#old(step);
     const desired = this.#desired(step);
     const update = inPlaceUpdate(desired.config, old.config);
-    if (update === undefined || update === "recreate") return;
+    if (update === "recreate") return;
+    if (old.name !== desired.name) {
+      // What an interrupted replacement has not done any more.
+      await this.#engine.setAliases(old.id, desired.config.networks ?? []);
+      await this.#engine.rename(old.id, desired.name);
+    }
+    if (update === undefined) return;
     // A new restart policy may want its secrets after a reboot.
     await this.#layOut(desired);
     await this.#engine.update(old.id, update.resources ?? {}, update.restart);

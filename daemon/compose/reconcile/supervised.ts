@@ -2,6 +2,7 @@
 
 import type { ImageService, NetworkService } from "../../control/services.ts";
 import { toNyxError } from "../../spec/errors.ts";
+import { registrationOf } from "../../dns/registration.ts";
 import { formatRestart } from "../../spec/parse/restart.ts";
 import type { Container } from "../../supervisor/container.ts";
 import type { SupervisorDeps } from "../../supervisor/deps.ts";
@@ -18,6 +19,8 @@ export interface SupervisedParts {
   networks: NetworkService;
 }
 
+/** How long a container may take to accept one connection, milliseconds. */
+const LISTEN_MS = 1000;
 /** Names that the volume store gives to anonymous volumes. */
 const ANONYMOUS_NAME = /^[0-9a-f]{64}$/;
 
@@ -83,6 +86,31 @@ export function supervisedEngine({ supervisor, deps, images, volumes, networks }
       if (withVolumes && names.length > 0) await volumes.removeAnonymous(names);
     },
     release: async (id) => void await deps.stages.network.call("release", { id }),
+    movePorts: async (from, to, ports) => void await supervisor.movePorts(from, to, [...ports]),
+    restorePorts: async (id, ports) => {
+      const container = supervisor.find(id);
+      container.record.spec.publish = [...container.record.spec.publish ?? [], ...ports];
+      await container.save();
+    },
+    openConnections: async (id) => (await supervisor.openConnections(id)).tcp,
+    listening: async (id, port) => {
+      const container = known(id);
+      const { ip, netNS, state } = container?.record ?? {};
+      if (container === undefined || ip === undefined || !container.live) return false;
+      const netnsPath = netNS ?? `/proc/${state?.pid}/ns/net`;
+      const probe = { netnsPath, type: "tcp", target: `${ip}:${port}`, timeoutMs: LISTEN_MS } as const;
+      return (await deps.stages.network.call("probe", probe)).exitCode === 0;
+    },
+    setAliases: async (id, attachments) => {
+      const container = supervisor.find(id);
+      const aliasesOf = (network: string) => attachments.find((a) => a.network === network)?.aliases;
+      container.record.spec.networks = container.record.spec.networks?.map(({ aliases: _, ...attachment }) => {
+        const aliases = aliasesOf(attachment.network);
+        return aliases === undefined ? attachment : { ...attachment, aliases };
+      }) ?? [];
+      if (container.live) deps.dns.register(registrationOf(container.record, deps.defaults.network));
+      await container.save();
+    },
 
     networks: () => networks.list(),
     createNetwork: async (request) => void await networks.create(request),
