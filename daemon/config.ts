@@ -38,13 +38,15 @@ export interface DaemonConfig {
 /** What the command line asks for. */
 export type Invocation = { run: DaemonConfig } | { print: "version" | "help" };
 
-interface Flag {
+/** A flag of nyxd. */
+export interface Flag {
   name: string;
   value?: string;
   help: string;
 }
 
-const FLAGS: readonly Flag[] = [
+/** All flags; help and manual page are made of them. */
+export const FLAGS: readonly Flag[] = [
   { name: "base-dir", value: "DIR", help: "where images, containers and volumes live (default /var/lib/nyxd)" },
   { name: "socket", value: "PATH", help: "API socket (default /run/nyxd/nyxd.sock)" },
   { name: "socket-group", value: "GROUP", help: "group, by name or gid, that may use the socket" },

@@ -33,6 +33,7 @@ export const TEST_PACKAGES: readonly string[] = [
   "libcap2-bin",
   "strace",
   "procps",
+  "mandoc",
   "bash",
   "zsh",
   "fish",
