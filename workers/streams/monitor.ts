@@ -16,9 +16,8 @@
  * Deno.Command's `detached` costs 4, because that forks the whole daemon.
  */
 
-import { type FileKernel, O, S } from "../../ffi/file.ts";
+import { AT, AT_FDCWD, type FileKernel, O, S } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD } from "../../ffi/file.ts";
 
 /** Ids that may become a directory name and an argument: no separators, no leading dot or dash. */
 export const SAFE_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
@@ -131,13 +130,20 @@ export function createMonitorDir(kernel: FileKernel, dir: string, shape: Monitor
   }
 }
 
-/** Removes a monitor's directory; missing parts are no error. */
+/** Passes over a directory that a shell at its end still writes into; it writes each file once. */
+const REMOVAL_PASSES = MONITOR_FILES.length + 1;
+
+/** Removes a monitor's directory, also while its shell is on its last lines; missing parts are no error. */
 export function removeMonitorDir(kernel: FileKernel, dir: string): void {
-  for (const name of MONITOR_FILES) removeFile(kernel, `${dir}/${name}`);
-  try {
-    kernel.unlinkat(AT_FDCWD, dir, 0x200);
-  } catch (e) {
-    if (!isErrno(e, "ENOENT")) throw e;
+  for (let pass = 1;; pass++) {
+    for (const name of MONITOR_FILES) removeFile(kernel, `${dir}/${name}`);
+    try {
+      kernel.unlinkat(AT_FDCWD, dir, AT.REMOVEDIR);
+      return;
+    } catch (e) {
+      if (isErrno(e, "ENOENT")) return;
+      if (!isErrno(e, "ENOTEMPTY") || pass === REMOVAL_PASSES) throw e;
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { fifoNames, monitorScript, parseExitFile, SAFE_ID } from "./monitor.ts";
+import { AT_FDCWD } from "../../ffi/file.ts";
+import { linuxFile } from "../../ffi/linux/file.ts";
+import { fifoNames, MONITOR_FILES, monitorScript, parseExitFile, removeMonitorDir, SAFE_ID } from "./monitor.ts";
 import { execFailure, lastCrunMessage, launchFailureCode } from "./crun.ts";
 import { flatValue, parseProcCgroup } from "./cgroup.ts";
 import { parseSignal } from "./signals.ts";
@@ -94,4 +96,31 @@ Deno.test("execFailure: crun's message on stderr makes 126; a program's own exit
   assert.deepEqual(execFailure(1, head), { code: 126, error: "exec container process `/x`: Exec format error" });
   assert.deepEqual(execFailure(1, "some error\n"), { code: 1 });
   assert.deepEqual(execFailure(0, head), { code: 0 });
+});
+
+Deno.test("removeMonitorDir: a shell that writes its files meanwhile does not keep the directory", () => {
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-monitor-" });
+  const late = MONITOR_FILES.map((name) => `${dir}/${name}`);
+  const real = linuxFile();
+  const kernel = {
+    ...real,
+    unlinkat: (fd: number, path: string, flags: number) => {
+      if (fd === AT_FDCWD && path === dir) {
+        const file = late.shift();
+        if (file !== undefined) Deno.writeTextFileSync(file, "late");
+      }
+      real.unlinkat(fd, path, flags);
+    },
+  };
+  try {
+    removeMonitorDir(kernel as typeof real, dir);
+    assert.throws(() => Deno.lstatSync(dir), Deno.errors.NotFound);
+    assert.deepEqual(late, []);
+
+    Deno.mkdirSync(dir);
+    Deno.writeTextFileSync(`${dir}/not nyx's`, "");
+    assert.throws(() => removeMonitorDir(real, dir), { code: "ENOTEMPTY" });
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
 });

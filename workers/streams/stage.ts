@@ -290,20 +290,35 @@ export class Streams {
     return rows.map((r: { id: string; pid: number; status: string }) => ({ id: r.id, pid: r.pid, status: r.status }));
   }
 
-  /** Lets go of everything; monitors and containers go on. */
+  /**
+   * Lets go of everything; monitors and containers go on. What fails keeps nothing else from being let go of.
+   *
+   * @throws the error, or an AggregateError of all
+   */
   async shutdown(cgroupParent: string): Promise<void> {
+    const errors: unknown[] = [];
+    const attempt = async (step: () => unknown) => {
+      try {
+        await step();
+      } catch (e) {
+        errors.push(e);
+      }
+    };
     this.#stopExecWatch();
-    this.#pool.close();
-    for (const set of this.#early.values()) for (const a of set) a.end("detached");
-    for (const exec of this.#execs.values()) exec.abort();
-    const logs = [...this.#containers.values()].map((c) => c.output.log?.close());
-    for (const container of this.#containers.values()) container.close();
+    await attempt(() => this.#pool.close());
+    for (const set of this.#early.values()) for (const a of set) await attempt(() => a.end("detached"));
+    for (const exec of this.#execs.values()) await attempt(() => exec.abort());
+    const logs = [...this.#containers.values()].map((c) => attempt(() => c.output.log?.close()));
+    for (const container of this.#containers.values()) await attempt(() => container.close());
     this.#containers.clear();
     await Promise.all(logs);
-    this.#context.watcher.close();
-    this.#context.loop.stop();
-    this.#context.scratch.close();
-    removeCgroupParent(this.#context.files, cgroupParent);
+    await attempt(() => this.#context.watcher.close());
+    await attempt(() => this.#context.loop.stop());
+    await attempt(() => this.#context.scratch.close());
+    await attempt(() => removeCgroupParent(this.#context.files, cgroupParent));
+    if (errors.length > 0) {
+      throw errors.length === 1 ? errors[0] : new AggregateError(errors, "Could not let go of all");
+    }
   }
 
   #keep(id: string, container: Container): void {

@@ -80,7 +80,15 @@ export class WarmPool {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    for (const entry of this.#ready.splice(0)) this.#dismiss(entry);
+    const errors: unknown[] = [];
+    for (const entry of this.#ready.splice(0)) {
+      try {
+        this.#dismiss(entry);
+      } catch (e) {
+        errors.push(e);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 
   get #base(): string {
