@@ -18,9 +18,11 @@ export type {
   PlanStep,
   PlanWait,
 } from "./daemon/spec/compose.ts";
+export * from "./daemon/spec/build.ts";
 export * from "./daemon/spec/compose_api.ts";
 export * from "./daemon/spec/frames.ts";
 export { type ClientOptions, NyxClient } from "./daemon/client/client.ts";
+export type { BuildCalls, BuildUpload } from "./daemon/client/build.ts";
 export type { ComposeCalls, ComposeFollow } from "./daemon/client/compose.ts";
 export type { Abortable, ContainerCalls } from "./daemon/client/containers.ts";
 export type { ImageCalls } from "./daemon/client/images.ts";

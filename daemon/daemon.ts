@@ -60,14 +60,14 @@ export class Daemon {
    * @param exit called after the daemon has stopped because the API asked it to
    */
   async open(exit: () => void): Promise<void> {
-    const { supervisor, deps, images, volumes, networks, compose, engine } = this.#parts;
+    const { supervisor, deps, images, volumes, networks, compose, engine, builder } = this.#parts;
     const { events, host, addresses, crunVersion, warnings } = this.#parts;
     for (const warning of warnings) this.#log.warn(warning);
     const { recovery, later } = await recover(supervisor, deps, (c) => hasDependencies(c.record.spec.labels));
     if (Object.values(recovery).some((n) => n > 0)) {
       this.#log.info("Containers of an earlier run were taken in", { ...recovery });
     }
-    await images.collectGarbage();
+    await Promise.all([images.collectGarbage(), builder.recover()]);
     this.#delay.start();
     const system = new System({
       config: this.#config,
@@ -79,6 +79,7 @@ export class Daemon {
       stages: deps.stages,
       images,
       volumes,
+      builder,
       events,
       delay: this.#delay,
       warnings,
@@ -88,7 +89,7 @@ export class Daemon {
     this.#control = await serveControl({
       socketPath: socket,
       ...(socketGroup === undefined ? {} : { socketGid: await groupId(socketGroup) }),
-      services: { images, containers: supervisor, volumes, networks, compose, system },
+      services: { images, containers: supervisor, volumes, networks, compose, build: builder, system },
       log: this.#log,
     });
     events.emit("daemon", "start", socket);
@@ -106,10 +107,11 @@ export class Daemon {
   }
 
   async #stop(stopContainers: boolean): Promise<void> {
-    const { supervisor, deps: { stages }, images, dns, events } = this.#parts;
+    const { supervisor, deps: { stages }, images, builder, dns, events } = this.#parts;
     this.#ending.abort();
     await this.#boot;
     await this.#control?.close();
+    await builder.close();
     if (stopContainers) await supervisor.stopAll();
     supervisor.close();
     await supervisor.settled();

@@ -1,5 +1,7 @@
 /** Makes the daemon's parts and connects them: stores, supervisor, workers and their events. */
 
+import { Builder } from "./build/builder.ts";
+import { makeJobNetwork } from "./build/network.ts";
 import { ProjectLoading } from "./compose/loading/loading.ts";
 import { Compose } from "./compose/reconcile/compose.ts";
 import type { ComposeEngine } from "./compose/reconcile/engine.ts";
@@ -20,7 +22,7 @@ import { crunWarnings } from "./runtime/crun_advisories.ts";
 import { hostWarnings, readHostFacts } from "./runtime/host_facts.ts";
 import { Networks } from "./networks/networks.ts";
 import { settleAll } from "./settle.ts";
-import { parsePlatform } from "./spec/platform.ts";
+import { hostPlatform, parsePlatform } from "./spec/platform.ts";
 import type { ContainerDefaults, Stages, SupervisorDeps } from "./supervisor/deps.ts";
 import { agreeOnNetworks, networkIds, readopt } from "./supervisor/recover.ts";
 import { Supervisor } from "./supervisor/supervisor.ts";
@@ -37,6 +39,7 @@ export interface Parts {
   networks: Networks;
   compose: Compose;
   /** The same parts as the reconciler sees them. */
+  builder: Builder;
   engine: ComposeEngine;
   dns: DnsBackend;
   events: EventBus;
@@ -64,6 +67,9 @@ const LOG_DEFAULTS: ContainerDefaults["log"] = {
 };
 
 /** Starts the workers that every container's life uses, and reads what the host offers. */
+/** Variables that builds get from the daemon. */
+const PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
+
 async function startStages(config: DaemonConfig, workers: Workers): Promise<{ stages: Stages; host: HostFacts }> {
   const stages = {
     rootfs: workers.rootfs(),
@@ -218,6 +224,7 @@ export async function assemble(
   workerEvents.streams = (event) => supervisor.onStreams(event);
   const initNetwork = async (subnet: Subnet) => {
     const result = await stages.network.call("init", networkInit(config, subnet, supervisor, networks));
+  const builder = makeBuilder(config, deps, images);
     networks.initialised(result);
     return result;
   };
@@ -266,6 +273,7 @@ export async function assemble(
     host,
     addresses: chosen,
     crunVersion: streams.crunVersion,
+    builder,
     warnings: [...crunWarnings(streams.crunVersion), ...hostWarnings(host), ...network.warnings, ...dnsWarnings],
   };
 }
@@ -276,6 +284,38 @@ function networkInit(
   supervisor: Supervisor,
   networks: Networks,
 ) {
+function makeBuilder(config: DaemonConfig, deps: SupervisorDeps, images: ImageStore): Builder {
+  const { baseDir, stages, networks, dns, log } = deps;
+  const { rootfs } = stages;
+  const proxies = PROXIES.flatMap((name) => {
+    const value = Deno.env.get(name);
+    return value === undefined ? [] : [[name, value]];
+  });
+  return new Builder({
+    baseDir,
+    crun: config.crun,
+    cgroupParent: config.cgroupParent,
+    platform: config.pullPlatform === undefined ? hostPlatform() : parsePlatform(config.pullPlatform),
+    proxies: Object.fromEntries(proxies),
+    log: log.with({ part: "build" }),
+    images,
+    unpack: async ({ dir, port, signal }) => {
+      const root = { kind: "dir" as const, path: dir };
+      await rootfs.call("unarchive", { root, path: "/", port }, { transfer: [port], signal });
+    },
+    removeTree: async (path) => void await rootfs.call("removeTree", { path }),
+    usage: async (path) => (await rootfs.call("usage", { paths: [path] })).bytes[0] ?? 0,
+    network: (name) =>
+      makeJobNetwork({
+        worker: stages.network,
+        networks,
+        dns,
+        defaultNetwork: config.network,
+        gateway: () => deps.defaults.gateway,
+      }, name),
+  });
+}
+
   const { network: name, bridge } = config;
   return {
     baseDir: config.baseDir,

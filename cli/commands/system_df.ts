@@ -10,6 +10,7 @@ const TITLES: Readonly<Record<string, string>> = {
   containers: "Containers",
   volumes: "Local Volumes",
   logs: "Logs",
+  "build-cache": "Build Cache",
 };
 
 /** `nyx system df`. */

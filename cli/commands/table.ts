@@ -49,6 +49,13 @@ const info: CommandNode = {
 };
 const events: CommandNode = { summary: "Show events of the daemon, live", load: () => import("./system_events.ts") };
 
+const build: CommandNode = { summary: "Build an image from a Dockerfile", load: () => import("./build.ts") };
+
+const builder: CommandTable = {
+  build,
+  prune: { summary: "Remove the steps of earlier builds", load: () => import("./builder_prune.ts") },
+};
+
 const container: CommandTable = {
   attach,
   commit,
@@ -78,6 +85,7 @@ const container: CommandTable = {
 };
 
 const image: CommandTable = {
+  build,
   history,
   inspect: { summary: "Show all about images", load: () => import("./image_inspect.ts") },
   load,
@@ -132,12 +140,14 @@ export const COMMANDS: CommandTable = {
   stop: { ...stop, group: "common" },
   rm: { ...rm, aliases: [], group: "common" },
   pull: { ...pull, group: "common" },
+  build: { ...build, group: "common" },
   images: { ...images, aliases: [], group: "common" },
   login: { summary: "Log in to a registry", group: "common", load: () => import("./login.ts") },
   logout: { summary: "Log out from a registry", group: "common", load: () => import("./logout.ts") },
   version: { summary: "Show the versions of nyx and nyxd", group: "common", load: () => import("./version.ts") },
   info: { ...info, group: "common" },
   compose,
+  builder: { summary: "Manage builds", group: "management", children: builder },
   container: { summary: "Manage containers", group: "management", children: container },
   image: { summary: "Manage images", group: "management", children: image },
   network: { summary: "Manage networks", group: "management", children: network },

@@ -1,5 +1,6 @@
 /** The typed client of nyxd's Control API, as programs and the CLI use it. */
 
+import { BuildCalls } from "./build.ts";
 import { ComposeCalls } from "./compose.ts";
 import { ContainerCalls } from "./containers.ts";
 import { ImageCalls } from "./images.ts";
@@ -30,6 +31,8 @@ export class NyxClient implements Disposable {
   readonly containers: ContainerCalls;
   /** Images and registries. */
   readonly images: ImageCalls;
+  /** Builds of images. */
+  readonly build: BuildCalls;
   /** Volumes. */
   readonly volumes: VolumeCalls;
   /** Networks. */
@@ -49,6 +52,7 @@ export class NyxClient implements Disposable {
     this.#transport = new Transport(options.socketPath ?? DEFAULT_SOCKET);
     this.containers = new ContainerCalls(this.#transport);
     this.images = new ImageCalls(this.#transport);
+    this.build = new BuildCalls(this.#transport);
     this.volumes = new VolumeCalls(this.#transport);
     this.networks = new NetworkCalls(this.#transport);
     this.compose = new ComposeCalls(this.#transport);

@@ -13,6 +13,8 @@ const PIECE = 128 * 1024;
 /** What comes out of an attached stream: output in order, and events; `exit` or `error` is the last. */
 export type AttachedOutput =
   | { kind: "stdout" | "stderr"; bytes: Uint8Array }
+  /** Bytes of a channel that a `channel` event opened; none is its end. */
+  | { kind: "channel"; channel: number; bytes: Uint8Array }
   | { kind: "event"; event: StreamEvent };
 
 /**
@@ -87,6 +89,14 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
     await this.#send(FRAME.signal, encoder.encode(JSON.stringify({ signal })));
   }
 
+  /** Sends bytes of a channel that a `channel` event opened; none is its end. */
+  async channel(channel: number, bytes: Uint8Array): Promise<void> {
+    const payload = new Uint8Array(4 + bytes.byteLength);
+    new DataView(payload.buffer).setUint32(0, channel);
+    payload.set(bytes, 4);
+    await this.#send(FRAME.channel, payload);
+  }
+
   /** Detaches. Idempotent. */
   close(): void {
     this.#release();
@@ -113,6 +123,7 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
           if (frame.kind === FRAME.stdout) yield { kind: "stdout", bytes: frame.payload };
           else if (frame.kind === FRAME.stderr) yield { kind: "stderr", bytes: frame.payload };
           else if (frame.kind === FRAME.credit) this.#grant(frame.payload);
+          else if (frame.kind === FRAME.channel) yield channelOutput(frame.payload);
           else if (frame.kind === FRAME.json) {
             const event = JSON.parse(decoder.decode(frame.payload)) as StreamEvent;
             over = event.event === "exit" || event.event === "error";
@@ -158,4 +169,9 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
       return false;
     }
   }
+}
+
+function channelOutput(payload: Uint8Array): AttachedOutput {
+  const channel = new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0);
+  return { kind: "channel", channel, bytes: payload.subarray(4) };
 }

@@ -150,9 +150,17 @@ function decodeControl(kind: number, payload: Uint8Array): StreamInput {
       return { kind: "resize", ...payloadOf(payload, resizeFrame, "resize frame") };
     case FRAME.signal:
       return { kind: "signal", ...payloadOf(payload, signalFrame, "signal frame") };
+    case FRAME.channel:
+      return channelInput(payload);
     default:
       throw new ProtocolViolation(`A client does not send frames of kind ${kind} after the first`);
   }
+}
+
+function channelInput(payload: Uint8Array): StreamInput {
+  if (payload.byteLength < 4) throw new ProtocolViolation("A channel frame has no number");
+  const channel = new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0);
+  return { kind: "channel", channel, bytes: payload.subarray(4) };
 }
 
 function payloadOf<T extends z.ZodType>(bytes: Uint8Array, schema: T, where: string): z.output<T> {

@@ -26,10 +26,12 @@ import type {
   PathStat,
   PublishChange,
   PullResult,
+  StreamEvent,
   SystemInfo,
   VersionInfo,
   VolumeInfo,
 } from "../spec/api.ts";
+import type { BuildRequest } from "../spec/build.ts";
 import type {
   ComposeAction,
   ComposeActionRequest,
@@ -84,7 +86,9 @@ export type StreamInput =
   | { kind: "stdin"; bytes: Uint8Array }
   | { kind: "stdinEnd" }
   | { kind: "resize"; rows: number; cols: number }
-  | { kind: "signal"; signal: string };
+  | { kind: "signal"; signal: string }
+  /** Bytes of a channel; none is its end. Builds alone have channels. */
+  | { kind: "channel"; channel: number; bytes: Uint8Array };
 
 /** A running attachment. Output is already encoded frames (spec/frames.ts), or raw bytes for a log read as text. */
 export interface Attachment {
@@ -230,6 +234,17 @@ export interface ComposeService {
   run(request: ComposeRunRequest, progress: ProgressOptions): Promise<ComposeRunResult>;
 }
 
+/** Builds of images. */
+export interface BuildService {
+  /**
+   * Builds an image. The context is the attachment's standard input; its output is what the build says; `built` is emitted before it
+   * ends. Detaching gives the build up.
+   */
+  build(request: BuildRequest, emit: (event: StreamEvent) => void): Attachment;
+  /** Forgets the steps of earlier builds. */
+  prune(): Promise<{ reclaimed: number }>;
+}
+
 /** The daemon itself. */
 export interface SystemService {
   version(): VersionInfo;
@@ -256,5 +271,6 @@ export interface Services {
   volumes: VolumeService;
   networks: NetworkService;
   compose: ComposeService;
+  build: BuildService;
   system: SystemService;
 }

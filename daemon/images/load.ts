@@ -37,7 +37,16 @@ export async function loadArchive(
 ): Promise<Loaded> {
   await ensureDirectory(state.paths.blobsDir);
   await using stage = await ArchiveStage.spool(body, state.paths.stagingDir, state.limits, signal);
-  const images = await archivedImages(stage, platform, signal);
+  return await loadImages(state, layers, await archivedImages(stage, platform, signal), signal);
+}
+
+/** Takes images in whose files lie on the store's file system: all of them, or none. */
+export async function loadImages(
+  state: StoreState,
+  layers: LayerFetcher,
+  images: ArchivedImage[],
+  signal: AbortSignal,
+): Promise<Loaded> {
   const records = images.map((i) => recordOf(i.entry));
   using held = new DisposableStack();
   for (const record of records) held.use(state.activate(record));

@@ -15,6 +15,7 @@ import type { ImageConfig, Platform } from "../spec/image.ts";
 import { hostPlatform, matchesPlatform, parsePlatform } from "../spec/platform.ts";
 import { formatReference, parseReference, type Reference, tryParseReference } from "../spec/reference.ts";
 import type { ExtractStage, PullStage, RootfsStage } from "../../workers/protocol.ts";
+import { BuildImages } from "./build_images.ts";
 import { collectAtStart, type Collected } from "./collect.ts";
 import { assignRef, loadEntry } from "./commit.ts";
 import { commitContainer, type CommitInput, type Committed } from "./commit_container.ts";
@@ -216,6 +217,11 @@ export class ImageStore implements ImageService {
     const { ref, ...rest } = input;
     const reference = ref === undefined ? {} : { reference: parseReference(ref) };
     return await commitContainer(this.#state, this.#fetcher, { ...rest, ...reference }, signal);
+  }
+
+  /** Bases and results of builds. */
+  get builds(): BuildImages {
+    return new BuildImages(this.#state, this.#fetcher);
   }
 
   /** A present image, unless another platform was asked for. */

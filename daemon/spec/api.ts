@@ -206,6 +206,10 @@ export type StreamEvent =
   | { event: "pull"; pull: import("./image.ts").PullEvent }
   | { event: "created"; id: string; warnings: string[] }
   | { event: "started"; id: string; pid: number }
+  /** Of a build: the image is there. */
+  | { event: "built"; id: string; refs: string[] }
+  /** Of a build: a program asks for the client's ssh agent; its bytes come and go as `channel` frames of this number. */
+  | { event: "channel"; channel: number; ssh: string }
   | { event: "exit"; exitCode: number; oomKilled: boolean; error?: string }
   | { event: "error"; error: ErrorData };
 
@@ -455,7 +459,7 @@ export interface NetworkCreateRequest {
   ipv6?: boolean;
   /** Free labels. */
   labels?: Record<string, string>;
-  /** com.docker.network.driver.mtu, com.docker.network.bridge.name. */
+  /** com.docker.network.driver.mtu, com.docker.network.bridge.name; for macvlan parent. */
   options?: Record<string, string>;
 }
 
@@ -504,7 +508,7 @@ export interface ExplainPath {
 /** One row of GET /v1/system/df. */
 export interface DiskUsageRow {
   /** What is counted. */
-  type: "images" | "containers" | "volumes" | "logs";
+  type: "images" | "containers" | "volumes" | "logs" | "build-cache";
   /** How many there are. */
   total: number;
   /** How many are in use. */

@@ -28,6 +28,8 @@ export const FRAME = {
   stdinEnd: 6,
   /** Daemon to client, 4 bytes big-endian: so many more bytes of standard input may be sent; see {@linkcode STDIN_WINDOW}. */
   credit: 7,
+  /** Both ways: 4 bytes big-endian number of a channel that a `channel` event opened, then its bytes; none of them is its end. */
+  channel: 8,
 } as const;
 
 /** One decoded frame. */

@@ -47,6 +47,9 @@ export function inputOf(
         return await streams.call("resize", { id, rows: input.rows, cols: input.cols });
       case "signal":
         return await signal(input.signal);
+      case "channel":
+        // A container has none.
+        return;
     }
   };
 }

@@ -40,6 +40,7 @@ export interface SystemDeps {
     usage(): Promise<{ images: number; total: number; active: number; reclaimable: number }>;
   };
   volumes: { list(): Promise<VolumeInfo[]> };
+  builder: { usage(): Promise<number>; readonly running: number };
   events: EventBus;
   delay: LoopDelay;
   warnings: string[];
@@ -97,7 +98,7 @@ export class System implements SystemService {
 
   /** Disk usage; sizes as du counts them. */
   async df(): Promise<DiskUsage> {
-    const { config: { baseDir }, supervisor, stages, images, volumes } = this.#deps;
+    const { config: { baseDir }, supervisor, stages, images, volumes, builder } = this.#deps;
     const all = supervisor.all;
     const volumeList = await volumes.list();
     const paths = [
@@ -106,7 +107,11 @@ export class System implements SystemService {
       `${baseDir}/logs`,
       baseDir,
     ];
-    const [{ bytes }, image] = await Promise.all([stages.rootfs.call("usage", { paths }), images.usage()]);
+    const [{ bytes }, image, built] = await Promise.all([
+      stages.rootfs.call("usage", { paths }),
+      images.usage(),
+      builder.usage(),
+    ]);
     const containers = bytes.slice(0, all.length);
     const volumeBytes = bytes.slice(all.length, all.length + volumeList.length);
     const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);
@@ -129,6 +134,13 @@ export class System implements SystemService {
         row("containers", containers, all.map((c) => c.live)),
         row("volumes", volumeBytes, volumeList.map((v) => v.usedBy.length > 0)),
         { type: "logs", total: all.length, active: all.length, size: bytes.at(-2) ?? 0, reclaimable: 0 },
+        {
+          type: "build-cache",
+          total: built > 0 ? 1 : 0,
+          active: builder.running,
+          size: built,
+          reclaimable: builder.running > 0 ? 0 : built,
+        },
       ],
       total: bytes.at(-1) ?? 0,
     };

@@ -267,6 +267,13 @@ function defaults(): Services {
       disconnect: () => Promise.resolve(),
       explain: () => Promise.resolve([{ subject: "8080/tcp", open: true, steps: [{ verdict: "ok", text: "It is." }] }]),
     },
+    build: {
+      build: (request, emit) => {
+        emit({ event: "built", id: `sha256:${"d".repeat(64)}`, refs: request.tags ?? [] });
+        return new EchoAttachment();
+      },
+      prune: () => Promise.resolve({ reclaimed: 0 }),
+    },
     compose: {
       up: (_request, { onEvent }) => {
         onEvent({ event: "step", id: "create:shop-web-1", action: "create", target: "shop-web-1", state: "done" });
@@ -379,6 +386,7 @@ export function fakeServices(parts: ServiceParts = {}): { services: Services; ca
     volumes: record("volumes", { ...base.volumes, ...parts.volumes }),
     networks: record("networks", { ...base.networks, ...parts.networks }),
     compose: record("compose", { ...base.compose, ...parts.compose }),
+    build: record("build", { ...base.build, ...parts.build }),
     system: record("system", { ...base.system, ...parts.system }),
   };
   return { services, calls };

@@ -3,6 +3,7 @@
 import type { Route } from "../route.ts";
 import { archiveRoutes } from "./archive.ts";
 import { attachRoutes } from "./attach.ts";
+import { buildRoutes } from "./build.ts";
 import { composeRoutes } from "./compose.ts";
 import { containerRoutes } from "./containers.ts";
 import { imageRoutes } from "./images.ts";
@@ -19,6 +20,7 @@ export const ROUTES: readonly Route[] = [
   ...containerRoutes,
   ...logRoutes,
   ...imageRoutes,
+  ...buildRoutes,
   ...volumeRoutes,
   ...networkRoutes,
   ...composeRoutes,

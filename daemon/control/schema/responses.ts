@@ -237,6 +237,8 @@ export const streamEvent = z.discriminatedUnion("event", [
   z.strictObject({ event: z.literal("pull"), pull: pullEvent }),
   z.strictObject({ event: z.literal("created"), id: text, warnings: texts }),
   z.strictObject({ event: z.literal("started"), id: text, pid: whole }),
+  z.strictObject({ event: z.literal("built"), id: text, refs: texts }),
+  z.strictObject({ event: z.literal("channel"), channel: whole, ssh: text }),
   z.strictObject({ event: z.literal("exit"), exitCode: whole, oomKilled: z.boolean(), error: text.exactOptional() }),
   z.strictObject({ event: z.literal("error"), error: errorData }),
 ]).meta({ id: "StreamEvent" }) satisfies z.ZodType<api.StreamEvent>;
@@ -378,7 +380,7 @@ export const systemInfo = z.strictObject({
 /** GET /v1/system/df. */
 export const diskUsage = z.strictObject({
   rows: z.array(z.strictObject({
-    type: z.enum(["images", "containers", "volumes", "logs"]),
+    type: z.enum(["images", "containers", "volumes", "logs", "build-cache"]),
     total: whole,
     active: whole,
     size: bytes,

@@ -1,0 +1,306 @@
+/** One build, from its request to an image in the store. */
+
+import type { StreamEvent } from "../spec/api.ts";
+import type { BuildRequest, BuildResult } from "../spec/build.ts";
+import { baseImages } from "../spec/dockerfile.ts";
+import { NyxError } from "../spec/errors.ts";
+import { encodeJsonFrame, FRAME } from "../spec/frames.ts";
+import { hostPlatform, parsePlatform } from "../spec/platform.ts";
+import { ByteSender } from "../../workers/channel.ts";
+import type { BuiltLayer } from "../images/build_images.ts";
+import { parseConfig, parseIndex, parseManifest } from "../images/documents.ts";
+import { AgentSockets } from "./agents.ts";
+import { baseName, buildArguments, type Prepared } from "./arguments.ts";
+import { cleanConfig } from "./clean_config.ts";
+import type { BuildDeps, JobNetwork } from "./deps.ts";
+import { HEREDOC_CONTEXT, rewriteHeredocs } from "./heredocs.ts";
+import { BuildOutput } from "./output.ts";
+import type { BuildPaths, JobPaths } from "./place.ts";
+import { NOT_INSTALLED, removeCgroup, runBuildah } from "./process.ts";
+import { storedConfig, storedImages } from "./storage.ts";
+
+type Handle = Awaited<ReturnType<BuildDeps["images"]["ensure"]>>;
+
+/** A build under way. */
+export class BuildJob {
+  readonly output = new BuildOutput();
+  readonly #deps: BuildDeps;
+  readonly #paths: BuildPaths;
+  readonly #job: JobPaths;
+  readonly #request: BuildRequest;
+  readonly #emit: (event: StreamEvent) => void;
+  readonly #abort = new AbortController();
+  readonly #agents: AgentSockets;
+  readonly #cgroup: string;
+  #hasHeredocs = false;
+  /** Known when the worker unpacks: a port whose other end is closed already cannot be handed over. */
+  readonly #upload = Promise.withResolvers<ByteSender | undefined>();
+
+  /**
+   * @param id of the job, 12 hexadecimal digits
+   * @param request validated
+   * @param emit tells the client
+   */
+  constructor(
+    deps: BuildDeps,
+    paths: BuildPaths,
+    id: string,
+    request: BuildRequest,
+    emit: (event: StreamEvent) => void,
+  ) {
+    this.#deps = deps;
+    this.#paths = paths;
+    this.#job = paths.job(id);
+    this.#request = request;
+    this.#emit = emit;
+    this.#cgroup = `${deps.cgroupParent}/build-${id}`;
+    this.#agents = new AgentSockets(
+      (channel, ssh) => this.output.frame(encodeJsonFrame(FRAME.json, { event: "channel", channel, ssh })),
+      (frame) => this.output.frame(frame),
+    );
+  }
+
+  /** Takes the upload's next bytes; resolves when there is room for more. */
+  async take(bytes: Uint8Array): Promise<void> {
+    await (await this.#upload.promise)?.send(bytes.slice());
+  }
+
+  /** The upload is whole. */
+  async endUpload(): Promise<void> {
+    (await this.#upload.promise)?.end();
+  }
+
+  /** Bytes of the client's ssh agent. */
+  channel(channel: number, bytes: Uint8Array): Promise<void> {
+    return this.#agents.take(channel, bytes);
+  }
+
+  /** Gives the build up. */
+  stop(reason: NyxError = new NyxError("canceled", "The build was given up")): void {
+    this.#abort.abort(reason);
+    this.#upload.resolve(undefined);
+  }
+
+  /** Builds. What it made on the host is gone when it settles, but for the image and the steps that later builds use again. */
+  async run(): Promise<BuildResult> {
+    const { signal } = this.#abort;
+    using held = new DisposableStack();
+    held.use(this.#agents);
+    let network: JobNetwork | undefined;
+    try {
+      await this.#prepare();
+      const [bases] = await this.#both(this.#bases(held), this.#unpack());
+      network = await this.#deps.network(this.#request.network ?? "default");
+      const images = await this.#handOver(bases);
+      await this.#build({
+        images,
+        network: network.option,
+        dns: network.dns,
+        gateway: network.gateway,
+        cgroup: this.#cgroup,
+        ssh: await this.#ssh(),
+        heredocs: this.#hasHeredocs,
+      });
+      return await this.#takeResult();
+    } catch (e) {
+      throw signal.aborted ? signal.reason : e;
+    } finally {
+      this.stop();
+      await network?.release();
+      await removeCgroup(this.#cgroup);
+      await this.#deps.removeTree(this.#job.dir);
+    }
+  }
+
+  /** Both, or the first failure, after which neither goes on. */
+  async #both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+    const watched = <T>(one: Promise<T>) =>
+      one.catch((e) => {
+        this.stop(e);
+        throw e;
+      });
+    const settled = await Promise.allSettled([watched(a), watched(b)]);
+    this.#abort.signal.throwIfAborted();
+    return settled.map((s) => (s as PromiseFulfilledResult<unknown>).value) as [A, B];
+  }
+
+  async #prepare(): Promise<void> {
+    const { contexts = [], secrets = [], dockerfile } = this.#request;
+    const job = this.#job;
+    await this.#paths.prepareJob(job, 1 + contexts.filter((c) => c.image === undefined).length);
+    const { text, files } = rewriteHeredocs(dockerfile);
+    await Deno.writeTextFile(job.dockerfile, text);
+    for (const [path, content] of files) {
+      await Deno.mkdir(`${job.heredocs}/${path.slice(0, path.indexOf("/"))}`, { recursive: true });
+      await Deno.writeTextFile(`${job.heredocs}/${path}`, content);
+    }
+    if (files.size > 0) this.#hasHeredocs = true;
+    for (const [index, { content }] of secrets.entries()) {
+      await Deno.writeFile(`${job.secrets}/${index}`, Uint8Array.fromBase64(content), { mode: 0o600, createNew: true });
+    }
+  }
+
+  /** Unpacks the upload: by the worker whose unpacking no archive leads out of its directory. */
+  async #unpack(): Promise<void> {
+    const { signal } = this.#abort;
+    if (this.#request.upload !== true) return this.#upload.resolve(undefined);
+    const { port1, port2 } = new MessageChannel();
+    const unpacked = this.#deps.unpack({ dir: this.#job.upload, port: port2, signal });
+    const sender = new ByteSender(port1);
+    this.#upload.resolve(sender);
+    const stop = () => sender.fail(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      await unpacked;
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /** The images that the build uses, held until the end, by the names that the Dockerfile has for them. */
+  async #bases(held: DisposableStack): Promise<Map<string, Handle>> {
+    const { dockerfile, args, target, platform, contexts = [], cache_from = [] } = this.#request;
+    const wanted = platform === undefined ? this.#deps.platform : parsePlatform(platform);
+    const needed = baseImages(dockerfile, {
+      ...(args === undefined ? {} : { args }),
+      ...(target === undefined ? {} : { target }),
+      platform: wanted,
+      contexts: [...contexts.map((c) => c.name), HEREDOC_CONTEXT],
+    });
+    const found = new Map<string, Handle>();
+    const get = async (ref: string, of: string | undefined, names: string[]) => {
+      const handle = held.use(await this.#image(ref, of));
+      for (const name of names) found.set(name, handle);
+    };
+    await Promise.all([
+      ...needed.map((base) => get(base.ref, base.platform ?? platform, [base.ref, base.written])),
+      ...contexts.flatMap(({ name, image }) => image === undefined ? [] : [get(image, platform, [name])]),
+      ...cache_from.map((ref) =>
+        get(ref, platform, [`nyx-cache/${ref}`]).catch(() => this.output.note(`No steps from ${ref}: it cannot be had`))
+      ),
+    ]);
+    return found;
+  }
+
+  #image(ref: string, platform: string | undefined): Promise<Handle> {
+    const { pull, credentials = {} } = this.#request;
+    const own = Object.hasOwn(credentials, ref) ? credentials[ref] : undefined;
+    const same = platform === undefined || parsePlatform(platform).architecture === hostPlatform().architecture;
+    return this.#deps.images.ensure(ref, {
+      policy: pull === true ? "always" : "missing",
+      signal: this.#abort.signal,
+      onEvent: (event) => this.#emit({ event: "pull", pull: event }),
+      ...(same ? {} : { platform }),
+      ...(own === undefined ? {} : { credentials: own }),
+    });
+  }
+
+  /** Gives buildah what it does not have yet, under names that nothing else has. */
+  async #handOver(bases: Map<string, Handle>): Promise<Map<string, string>> {
+    const images = new Map<string, string>();
+    const ids = new Map<string, string>();
+    const there = await storedImages(this.#paths.storage);
+    for (const [name, handle] of bases) {
+      const id = ids.get(handle.manifestDigest) ?? await this.#handOverOne(handle, there);
+      ids.set(handle.manifestDigest, id);
+      images.set(name, id);
+    }
+    return images;
+  }
+
+  async #handOverOne(handle: Handle, there: Map<string, string[]>): Promise<string> {
+    const dir = `${this.#job.bases}/${handle.manifestDigest.slice("sha256:".length)}`;
+    const { imageId } = await this.#deps.images.builds.exportBase(handle, dir);
+    const hex = imageId.slice("sha256:".length);
+    if (there.get(hex)?.includes(baseName(imageId))) return imageId;
+    if (!there.has(hex)) {
+      await this.#buildah(["pull", "--quiet", `--signature-policy=${this.#paths.policy}`, `dir:${dir}`], "quiet");
+    }
+    await this.#buildah(["tag", hex, baseName(imageId)], "quiet");
+    return imageId;
+  }
+
+  async #ssh(): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
+    for (const [index, { id, key }] of (this.#request.ssh ?? []).entries()) {
+      const path = `${this.#job.ssh}/${index}`;
+      if (key === undefined) this.#agents.listen(path, id);
+      else await Deno.writeFile(path, Uint8Array.fromBase64(key), { mode: 0o600, createNew: true });
+      found.set(id, path);
+    }
+    return found;
+  }
+
+  async #build(prepared: Prepared): Promise<void> {
+    await this.#buildah(buildArguments(this.#paths, this.#job, this.#request, prepared), "shown");
+  }
+
+  /** @param show whether standard output is the client's to see; what buildah says of errors always is */
+  async #buildah(args: readonly string[], show: "shown" | "quiet"): Promise<void> {
+    const whole = show === "shown" ? args : [...this.#paths.globalOptions(this.#job), ...args];
+    const code = await runBuildah(whole, {
+      env: this.#paths.environment(this.#job, this.#deps.proxies),
+      signal: this.#abort.signal,
+      sink: (stream, bytes) =>
+        stream === "stderr" || show === "shown" ? this.output.write(stream, bytes) : Promise.resolve(),
+    });
+    if (code === 0) return;
+    if (code === NOT_INSTALLED) {
+      throw new NyxError(
+        "failed_precondition",
+        "Could not build: buildah is not installed on the daemon's host; install it with: apt-get install buildah",
+      );
+    }
+    const said = this.output.lastError;
+    throw new NyxError(
+      "failed_precondition",
+      said === undefined ? `Could not build: buildah ended with ${code}` : `Could not build: ${said}`,
+      { context: { exitCode: code } },
+    );
+  }
+
+  async #takeResult(): Promise<BuildResult> {
+    const { builds } = this.#deps.images;
+    const made = (await Deno.readTextFile(this.#job.idFile)).trim();
+    const document = await storedConfig(this.#paths.storage, made);
+    if (document === undefined) {
+      throw new NyxError(
+        "internal",
+        `Could not take image ${made} in: buildah's storage does not have it where expected`,
+      );
+    }
+    const configBytes = cleanConfig(document);
+    const diffIds = parseConfig(configBytes, "built image config").rootfs.diff_ids;
+    const layers = diffIds.every((d) => builds.hasLayer(d)) ? new Map() : await this.#layers(made, diffIds);
+    const { tags = [] } = this.#request;
+    const { refs, ids } = await builds.add({ configBytes, layers, tags }, this.#abort.signal);
+    const result = { id: ids[0] ?? "", refs };
+    this.#emit({ event: "built", ...result });
+    return result;
+  }
+
+  /** Has buildah write the layers that the store lacks; files of the others' names make it leave those out. */
+  async #layers(id: string, diffIds: readonly string[]): Promise<Map<string, BuiltLayer>> {
+    const { builds } = this.#deps.images;
+    const blobs = `${this.#job.out}/blobs/sha256`;
+    await Deno.mkdir(blobs, { recursive: true, mode: 0o700 });
+    await Deno.writeTextFile(`${this.#job.out}/oci-layout`, '{"imageLayoutVersion":"1.0.0"}');
+    for (const diffId of diffIds) {
+      if (builds.hasLayer(diffId)) await Deno.writeFile(`${blobs}/${diffId.slice("sha256:".length)}`, new Uint8Array());
+    }
+    const to = `oci:${this.#job.out}`;
+    await this.#buildah(["push", "--quiet", `--signature-policy=${this.#paths.policy}`, id, to], "quiet");
+    const index = parseIndex(await Deno.readFile(`${this.#job.out}/index.json`), "the built image's index");
+    const manifest = parseManifest(
+      await Deno.readFile(`${blobs}/${(index.manifests[0]?.digest ?? "").slice("sha256:".length)}`),
+      "the built image's manifest",
+    );
+    const layers = new Map<string, BuiltLayer>();
+    for (const [i, descriptor] of manifest.layers.entries()) {
+      const diffId = diffIds[i];
+      if (diffId === undefined || builds.hasLayer(diffId)) continue;
+      layers.set(diffId, { descriptor, path: `${blobs}/${descriptor.digest.slice("sha256:".length)}` });
+    }
+    return layers;
+  }
+}
