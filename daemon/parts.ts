@@ -38,8 +38,8 @@ export interface Parts {
   volumes: Volumes;
   networks: Networks;
   compose: Compose;
-  /** The same parts as the reconciler sees them. */
   builder: Builder;
+  /** The same parts as the reconciler sees them. */
   engine: ComposeEngine;
   dns: DnsBackend;
   events: EventBus;
@@ -66,10 +66,10 @@ const LOG_DEFAULTS: ContainerDefaults["log"] = {
   mode: "block",
 };
 
-/** Starts the workers that every container's life uses, and reads what the host offers. */
 /** Variables that builds get from the daemon. */
 const PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
+/** Starts the workers that every container's life uses, and reads what the host offers. */
 async function startStages(config: DaemonConfig, workers: Workers): Promise<{ stages: Stages; host: HostFacts }> {
   const stages = {
     rootfs: workers.rootfs(),
@@ -221,10 +221,10 @@ export async function assemble(
     summaries: () => supervisor.list({ all: true, filters: {} }),
     log: log.with({ part: "compose" }),
   });
+  const builder = makeBuilder(config, deps, images);
   workerEvents.streams = (event) => supervisor.onStreams(event);
   const initNetwork = async (subnet: Subnet) => {
     const result = await stages.network.call("init", networkInit(config, subnet, supervisor, networks));
-  const builder = makeBuilder(config, deps, images);
     networks.initialised(result);
     return result;
   };
@@ -267,23 +267,17 @@ export async function assemble(
     volumes,
     networks,
     compose,
+    builder,
     engine,
     dns,
     events,
     host,
     addresses: chosen,
     crunVersion: streams.crunVersion,
-    builder,
     warnings: [...crunWarnings(streams.crunVersion), ...hostWarnings(host), ...network.warnings, ...dnsWarnings],
   };
 }
 
-function networkInit(
-  config: DaemonConfig,
-  { subnet, gateway }: Subnet,
-  supervisor: Supervisor,
-  networks: Networks,
-) {
 function makeBuilder(config: DaemonConfig, deps: SupervisorDeps, images: ImageStore): Builder {
   const { baseDir, stages, networks, dns, log } = deps;
   const { rootfs } = stages;
@@ -316,6 +310,12 @@ function makeBuilder(config: DaemonConfig, deps: SupervisorDeps, images: ImageSt
   });
 }
 
+function networkInit(
+  config: DaemonConfig,
+  { subnet, gateway }: Subnet,
+  supervisor: Supervisor,
+  networks: Networks,
+) {
   const { network: name, bridge } = config;
   return {
     baseDir: config.baseDir,
