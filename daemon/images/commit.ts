@@ -3,6 +3,7 @@
  * garbage at worst, never a name without its image. Callers hold the index lock ({@linkcode StoreState.mutate}).
  */
 
+import { writeFileAtomic } from "../persist/atomic.ts";
 import { formatReference, formatRepository, type Reference } from "../spec/reference.ts";
 import { type Entry, type EntryMeta, readEntry, removeEntry, writeEntry } from "./entries.ts";
 import type { ImageRecord, RefRecord } from "./records.ts";
@@ -21,8 +22,11 @@ export async function assignRef(
   const { meta } = entry;
   const old = state.index.refs.get(key);
   const same = old?.manifestDigest === record.manifestDigest && old.indexDigest === meta.indexDigest;
-  if (same && sameBlobs(state.index.images.get(record.manifestDigest), record)) return { moved: false };
   const dir = state.paths.ref(reference);
+  if (same && sameBlobs(state.index.images.get(record.manifestDigest), record)) {
+    await confirmRef(state, dir, reference, { ...meta, source: old.source });
+    return { moved: false };
+  }
   if (old !== undefined && old.manifestDigest !== record.manifestDigest) await keepUntagged(state, old);
   await writeEntry(dir, entry);
   state.index.addImage(record);
@@ -33,6 +37,12 @@ export async function assignRef(
     state.index.untagged.delete(record.manifestDigest);
   }
   return { moved: !same };
+}
+
+/** Notes that a name was found to be up to date: policies such as "pull once a day" ask when that was. */
+async function confirmRef(state: StoreState, dir: string, reference: Reference, meta: EntryMeta): Promise<void> {
+  await writeFileAtomic(`${dir}/ref.json`, JSON.stringify(meta), { durable: false });
+  state.index.setRef(refRecord(reference, meta));
 }
 
 function sameBlobs(a: ImageRecord | undefined, b: ImageRecord): boolean {

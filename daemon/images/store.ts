@@ -318,6 +318,12 @@ export class ImageStore implements ImageService {
     return describe(this.#state, findImage(this.#state.index, ref).record);
   }
 
+  /** When a name was last pulled, loaded or given, and found to be what it is; undefined when there is no such name. */
+  assignedAt(ref: string): string | undefined {
+    const reference = tryParseReference(ref);
+    return reference === undefined ? undefined : this.#state.index.refs.get(formatReference(reference))?.addedAt;
+  }
+
   // deno-lint-ignore require-await
   async history(ref: string): Promise<ImageHistoryRow[]> {
     return history(this.#state, findImage(this.#state.index, ref).record);

@@ -183,3 +183,26 @@ services:
   });
   ok(await app.compose("down"));
 });
+
+Deno.test("compose pull_policy: a time is counted from the last pull, also from one that found nothing new", async () => {
+  await using world = await startWorld();
+  const { image, nyxd } = world;
+  const yaml = (policy: string) => `services: {a: {image: ${image}, command: ${SLEEP}, pull_policy: ${policy}}}`;
+  const app = project(world, yaml("daily"));
+  ok(await app.compose("up", "-d"));
+  assert.match((await app.compose("plan")).stdout, /nothing to do/, "it was pulled just now");
+  const [ref = ""] = await onDisk(`${nyxd.baseDir}/images/images`, '"addedAt"');
+  const addedAt = () => Date.parse(JSON.parse(Deno.readTextFileSync(ref)).addedAt);
+  const before = addedAt();
+  await new Promise((r) => setTimeout(r, 1100));
+  app.write("compose.yaml", yaml("every_1s"));
+  assert.match(
+    (await app.compose("plan")).stdout,
+    /pull image .*: the image was pulled longer ago than every_1s allows/,
+  );
+  ok(await app.compose("up", "-d"));
+  assert.ok(addedAt() > before);
+  app.write("compose.yaml", yaml("weekly"));
+  assert.match((await app.compose("plan")).stdout, /nothing to do/);
+  ok(await app.compose("down"));
+});

@@ -1,5 +1,6 @@
 /** The daemon's own containers, networks, volumes and images as {@linkcode ComposeEngine}. */
 
+import type { ImageStore } from "../../images/store.ts";
 import type { ImageService, NetworkService } from "../../control/services.ts";
 import { toNyxError } from "../../spec/errors.ts";
 import { registrationOf } from "../../dns/registration.ts";
@@ -14,7 +15,7 @@ import type { ComposeEngine, EngineContainer } from "./engine.ts";
 export interface SupervisedParts {
   supervisor: Supervisor;
   deps: SupervisorDeps;
-  images: ImageService;
+  images: ImageService & Pick<ImageStore, "assignedAt">;
   volumes: Volumes;
   networks: NetworkService;
 }
@@ -124,7 +125,9 @@ export function supervisedEngine({ supervisor, deps, images, volumes, networks }
 
     image: async (ref) => {
       try {
-        return { ref, id: (await images.inspect(ref)).id };
+        const { id } = await images.inspect(ref);
+        const at = images.assignedAt(ref);
+        return { ref, id, ...(at === undefined ? {} : { pulledAtMs: Date.parse(at) }) };
       } catch (e) {
         if (toNyxError(e).code === "not_found") return undefined;
         throw e;
