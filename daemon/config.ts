@@ -3,6 +3,7 @@
 import { type Level, LOG_LEVELS } from "./log/logger.ts";
 import { invalid, NyxError } from "./spec/errors.ts";
 import { parseCgroupParent } from "./spec/parse/paths.ts";
+import { DEFAULT_BIN_DIR, DEFAULT_CONF_DIR } from "../workers/cni/permissions.ts";
 
 /** Settings of one daemon. */
 export interface DaemonConfig {
@@ -12,6 +13,10 @@ export interface DaemonConfig {
   socketGroup?: string;
   crun: string;
   netDriver: "native" | "cni";
+  /** Where networks of others are defined; with the CNI driver. */
+  cniConfDir: string;
+  /** Where CNI plugins are; with the CNI driver. */
+  cniBinDir: string;
   /** Name of the default network. */
   network: string;
   bridge: string;
@@ -19,7 +24,7 @@ export interface DaemonConfig {
   addresses?: { subnet: string; gateway: string };
   /** Empty means all addresses. */
   defaultPublishIp: string;
-  dns: "auto" | "embedded" | "off";
+  dns: "auto" | "embedded" | "cni" | "off";
   /** The host's resolv.conf. */
   resolvConf: string;
   pullPlatform?: string;
@@ -51,7 +56,9 @@ export const FLAGS: readonly Flag[] = [
   { name: "socket", value: "PATH", help: "API socket (default /run/nyxd/nyxd.sock)" },
   { name: "socket-group", value: "GROUP", help: "group, by name or gid, that may use the socket" },
   { name: "crun", value: "PATH", help: "crun binary (default /usr/bin/crun)" },
-  { name: "net-driver", value: "native|cni", help: "network backend (default native)" },
+  { name: "net-driver", value: "native|cni", help: "network backend: nyx's own, or CNI plugins (default native)" },
+  { name: "cni-conf-dir", value: "DIR", help: "with cni: networks that others define (default /etc/cni/net.d)" },
+  { name: "cni-bin-dir", value: "DIR", help: "with cni: the plugins (default /usr/lib/cni)" },
   { name: "network", value: "NAME", help: "name of the default network (default nyx)" },
   { name: "bridge", value: "NAME", help: "bridge of the default network (default nyxbr0)" },
   {
@@ -67,8 +74,8 @@ export const FLAGS: readonly Flag[] = [
   },
   {
     name: "dns",
-    value: "auto|embedded|off",
-    help: "resolver for containers on each gateway; auto: unless port 53 is taken (default auto)",
+    value: "auto|embedded|cni|off",
+    help: "resolver on each gateway; auto: unless port 53 is taken; cni: what plugins say (default auto)",
   },
   { name: "resolv-conf", value: "PATH", help: "the host's resolvers (default /etc/resolv.conf)" },
   { name: "pull-platform", value: "OS/ARCH[/VARIANT]", help: "platform to pull (default the host's)" },
@@ -117,10 +124,17 @@ function oneOf<T extends string>(field: string, value: string, allowed: readonly
   return found;
 }
 
-function dnsMode(value: string): DaemonConfig["dns"] {
+function dnsMode(value: string, driver: DaemonConfig["netDriver"]): DaemonConfig["dns"] {
   const mode = oneOf("dns", value, ["auto", "embedded", "cni", "off"]);
-  if (mode !== "cni") return mode;
-  throw new NyxError("unimplemented", "DNS by a CNI plugin is not in this version; use --dns auto, embedded or off");
+  if (mode === "cni" && driver !== "cni") throw invalid("--dns", value, "it needs --net-driver cni");
+  return mode;
+}
+
+/** A directory that ends up in lists of permissions, which are split at commas, and in CNI_PATH, which is split at colons. */
+function listedDir(field: string, value: string): string {
+  const path = absolute(field, value);
+  if (/[,:\n]/.test(path)) throw invalid(`--${field}`, value, "use a path without commas and colons");
+  return path;
 }
 
 function absolute(field: string, value: string): string {
@@ -181,8 +195,10 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
   const pool = Number(get("netns-pool") ?? "4");
   if (!Number.isInteger(pool) || pool < 0 || pool > 64) throw invalid("--netns-pool", get("netns-pool"), "use 0 to 64");
   const netDriver = oneOf("net-driver", get("net-driver") ?? "native", ["native", "cni"]);
-  if (netDriver === "cni") {
-    throw new NyxError("unimplemented", "Network driver cni is not in this version; use --net-driver native");
+  if (netDriver !== "cni") {
+    for (const name of ["cni-conf-dir", "cni-bin-dir"]) {
+      if (flags.has(name)) throw invalid(`--${name}`, get(name), "it needs --net-driver cni");
+    }
   }
   const group = get("socket-group");
   const platform = get("pull-platform");
@@ -194,11 +210,13 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
       ...(group === undefined ? {} : { socketGroup: group }),
       crun: absolute("crun", get("crun") ?? "/usr/bin/crun"),
       netDriver,
+      cniConfDir: listedDir("cni-conf-dir", get("cni-conf-dir") ?? DEFAULT_CONF_DIR),
+      cniBinDir: listedDir("cni-bin-dir", get("cni-bin-dir") ?? DEFAULT_BIN_DIR),
       network: get("network") ?? "nyx",
       bridge,
       ...(subnet === undefined ? {} : { addresses: { subnet, gateway: gateway ?? firstAddress(subnet) } }),
       defaultPublishIp: get("default-publish-ip") ?? "",
-      dns: dnsMode(get("dns") ?? "auto"),
+      dns: dnsMode(get("dns") ?? "auto", netDriver),
       resolvConf: absolute("resolv-conf", get("resolv-conf") ?? "/etc/resolv.conf"),
       ...(platform === undefined ? {} : { pullPlatform: platform }),
       insecureRegistries: flags.get("insecure-registry") ?? [],

@@ -45,11 +45,22 @@ Deno.test("helpText: names every flag once", () => {
   assert.ok(names.includes("stop-containers-on-exit"));
 });
 
-Deno.test("parseArgs: --dns is auto, embedded or off; cni is refused by name; --resolv-conf must be absolute", () => {
+Deno.test("parseArgs: --dns is auto, embedded, off, or cni with CNI networks; --resolv-conf must be absolute", () => {
   assert.deepEqual([run([]).dns, run([]).resolvConf], ["auto", "/etc/resolv.conf"]);
   assert.equal(run(["--dns", "embedded"]).dns, "embedded");
   assert.equal(run(["--dns=off", "--resolv-conf=/run/r.conf"]).resolvConf, "/run/r.conf");
-  assert.throws(() => run(["--dns", "cni"]), /CNI plugin is not in this version/);
+  assert.throws(() => run(["--dns", "cni"]), /--dns.*--net-driver cni/);
+  assert.equal(run(["--net-driver=cni", "--dns", "cni"]).dns, "cni");
   assert.throws(() => run(["--dns", "none"]), /use one of auto, embedded, cni, off/);
   assert.throws(() => run(["--resolv-conf", "r.conf"]), /absolute/);
+});
+
+Deno.test("parseArgs: --net-driver cni takes directories, which native refuses, and which no list of permissions would split", () => {
+  const c = run(["--net-driver", "cni"]);
+  assert.deepEqual([c.netDriver, c.cniConfDir, c.cniBinDir], ["cni", "/etc/cni/net.d", "/usr/lib/cni"]);
+  assert.equal(run(["--net-driver=cni", "--cni-bin-dir=/opt/cni/bin/"]).cniBinDir, "/opt/cni/bin");
+  assert.throws(() => run(["--cni-bin-dir=/opt/cni/bin"]), /--cni-bin-dir.*--net-driver cni/);
+  assert.throws(() => run(["--net-driver=cni", "--cni-conf-dir=/etc/a,b"]), /--cni-conf-dir.*comma/);
+  assert.throws(() => run(["--net-driver=cni", "--cni-bin-dir=/opt/a:/bin"]), /--cni-bin-dir.*colon/);
+  assert.throws(() => run(["--net-driver=cni", "--cni-bin-dir=bin"]), /absolute/);
 });

@@ -20,6 +20,7 @@ import type { ContainerRecord } from "./persist/record.ts";
 import { RecordStore } from "./persist/store.ts";
 import { crunWarnings } from "./runtime/crun_advisories.ts";
 import { hostWarnings, readHostFacts } from "./runtime/host_facts.ts";
+import { checkDriver, networkWorker } from "./net_driver.ts";
 import { Networks } from "./networks/networks.ts";
 import { settleAll } from "./settle.ts";
 import { hostPlatform, parsePlatform } from "./spec/platform.ts";
@@ -74,7 +75,7 @@ async function startStages(config: DaemonConfig, workers: Workers): Promise<{ st
   const stages = {
     rootfs: workers.rootfs(),
     bundle: workers.bundle(),
-    network: workers.network(),
+    network: networkWorker(config, workers),
     streams: workers.streams(),
   };
   await Promise.all(Object.values(stages).map((w) => w.ready));
@@ -149,7 +150,7 @@ export async function assemble(
   const { baseDir } = config;
   const store = new RecordStore(baseDir, log);
   const dns = new DnsBackend({
-    mode: config.dns,
+    mode: config.dns === "cni" ? "off" : config.dns,
     resolvConfPath: config.resolvConf,
     log: log.with({ part: "dns" }),
     probe: (netnsPath, target) => reachesTcp(deps.stages, netnsPath, target),
@@ -180,9 +181,10 @@ export async function assemble(
     dns,
     events,
     log: log.with({ part: "networks" }),
+    driver: config.netDriver,
     users: () => supervisor,
   });
-  await networks.load(config.network).catch(async (e) => {
+  await checkDriver(config, records).then(() => networks.load(config.network)).catch(async (e) => {
     await undo(baseDir, stages, records);
     throw e;
   });
@@ -207,6 +209,7 @@ export async function assemble(
       hostname: name,
       cgroupParent: config.cgroupParent,
       resolvConfPath: config.resolvConf,
+      networkDns: config.dns !== "off",
     },
   };
   await files.restore();
@@ -223,6 +226,9 @@ export async function assemble(
   });
   const builder = makeBuilder(config, deps, images);
   workerEvents.streams = (event) => supervisor.onStreams(event);
+  workerEvents.network = (event) => {
+    if (event.kind === "networks") networks.discovered(event.networks);
+  };
   const initNetwork = async (subnet: Subnet) => {
     const result = await stages.network.call("init", networkInit(config, subnet, supervisor, networks));
     networks.initialised(result);
@@ -323,5 +329,6 @@ function networkInit(
     ...networkIds(supervisor.all.map((c) => c.record)),
     poolSize: config.netnsPool,
     defaultPublishIp: config.defaultPublishIp,
+    ...(config.netDriver === "cni" ? { cni: { confDir: config.cniConfDir, binDir: config.cniBinDir } } : {}),
   };
 }

@@ -14,6 +14,8 @@ export interface PermissionPaths {
   sourceDir?: string;
   /** Other files that settings name, such as --init-path and --resolv-conf. */
   extraRead?: string[];
+  /** Programs that only some settings need, such as CNI plugins. */
+  extraRun?: string[];
 }
 
 /** One flag and why nyxd needs it. */
@@ -96,8 +98,8 @@ export function nyxdPermissions(paths: PermissionPaths): PermissionFlag[] {
     },
     { flag: `--allow-ffi=${LIBRARIES.join(",")}`, reason: "system calls that Deno has no function for; libnftables" },
     {
-      flag: `--allow-run=${[paths.crun, ...PROGRAMS].join(",")}`,
-      reason: "crun, the monitors' shell, nft as a fallback",
+      flag: `--allow-run=${[paths.crun, ...PROGRAMS, ...(paths.extraRun ?? [])].join(",")}`,
+      reason: "crun, the monitors' shell, nft as a fallback; CNI plugins with --net-driver cni",
     },
     { flag: "--allow-sys=statfs,systemMemoryInfo", reason: "how full the disk is, how much memory there is" },
     {

@@ -6,6 +6,7 @@ import type { Logger } from "./log/logger.ts";
 import type { StageTypes } from "../workers/envelope.ts";
 import { WorkerHost } from "../workers/host.ts";
 import { bundlePermissions } from "../workers/bundle/permissions.ts";
+import { cniPermissions, type CniPlaces } from "../workers/cni/permissions.ts";
 import { startExtractWorker } from "../workers/extract/permissions.ts";
 import { networkPermissions } from "../workers/network/permissions.ts";
 import { startPullWorker } from "../workers/pull/permissions.ts";
@@ -99,6 +100,19 @@ export class Workers {
         type: "module",
         deno: { permissions: bundlePermissions(`${this.#baseDir}/bundles`) },
       }));
+  }
+
+  /** Namespaces, addresses, rules; containers attached by plugins. */
+  cni(places: CniPlaces): WorkerHost<NetworkStage> {
+    return this.#host<NetworkStage>(
+      "network",
+      () =>
+        new Worker(new URL("../workers/cni/main.ts", import.meta.url), {
+          type: "module",
+          deno: { permissions: cniPermissions(this.#baseDir, places) },
+        }),
+      (e) => this.#events.network?.(e),
+    );
   }
 
   /** Namespaces, addresses, rules. */

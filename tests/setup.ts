@@ -27,6 +27,7 @@ export const TEST_PACKAGES: readonly string[] = [
   "iputils-ping",
   "bind9-dnsutils",
   "dnsperf",
+  "containernetworking-plugins",
   "wrk",
   "zstd",
   "xz-utils",

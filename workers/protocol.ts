@@ -416,8 +416,12 @@ export type BundleStage = {
 /** A network as the network worker needs it. */
 export interface NetworkDefinition {
   name: string;
-  driver: "bridge";
+  /** ptp and macvlan: with the CNI backend alone. */
+  driver: "bridge" | "ptp" | "macvlan";
+  /** Empty without a bridge of nyx. */
   bridge: string;
+  /** macvlan: interface of the host. */
+  parent?: string;
   /** CIDR. */
   subnet: string;
   gateway: string;
@@ -443,6 +447,35 @@ export interface NetworkEndpoint {
   prefix6?: number;
   gateway6?: string;
   mac: string;
+  /** The gateway is not nyx's: no resolver of nyx is on it. Addresses may be missing as empty text. */
+  foreign?: boolean;
+}
+
+/** Resolvers as a network backend gives them for a container's resolv.conf. */
+export interface NetworkDns {
+  nameservers: string[];
+  search: string[];
+  options: string[];
+}
+
+/** A network that a file of the CNI configuration directory defines. */
+export interface DiscoveredNetwork {
+  name: string;
+  /** Path of the file. */
+  file: string;
+  /** When the file was changed last, RFC 3339. */
+  modified: string;
+  cniVersion: string;
+  /** In the order of ADD. */
+  plugins: string[];
+  /** The first plugin. */
+  driver: string;
+  /** Of a bridge plugin; empty for others. */
+  bridge: string;
+  /** As far as the file tells. */
+  subnets: { subnet: string; gateway: string }[];
+  /** Whether it can publish ports. */
+  ports: boolean;
 }
 
 /** What a container's network looks like once set up. */
@@ -456,6 +489,10 @@ export interface NetworkResult {
   ports: Required<PortMapping>[];
   /** What on the host stands in the way of this container, as sentences with the fix. */
   warnings: string[];
+  /** Resolvers of its networks, the default route's first, where the backend has any. */
+  dns?: NetworkDns;
+  /** What was asked for and is not to be had in full, as sentences. */
+  notices?: string[];
 }
 
 /** What the kernel has of one published port or one container, for an explanation. */
@@ -478,6 +515,8 @@ export interface PathFacts {
   };
   /** Other people's chains that stop packets of the container's bridges, as sentences with the fix. */
   obstacles: string[];
+  /** With the CNI backend: the plugins that attached the container, and what those said that find their work damaged. */
+  cni?: { plugins: string[]; problems: string[] };
 }
 
 /** Stage `network`: bridges, namespaces, addresses, nftables. Never terminated in mid-operation. */
@@ -495,6 +534,8 @@ export type NetworkStage = {
         /** netns kept ready. */
         poolSize: number;
         defaultPublishIp: string;
+        /** For the CNI backend: where configuration and plugins are; how long a plugin may take, default a minute. */
+        cni?: { confDir: string; binDir: string; timeoutMs?: number };
       };
       result: {
         removed: string[];
@@ -503,6 +544,8 @@ export type NetworkStage = {
         failed: { name: string; message: string }[];
         /** Networks that each container of `live` and `known` has leases in, and the ports reserved for it. */
         attached: { id: string; networks: string[]; ports: Required<PortMapping>[] }[];
+        /** Networks of the CNI configuration directory. */
+        discovered?: DiscoveredNetwork[];
       };
       progress: never;
     };
@@ -577,7 +620,7 @@ export type NetworkStage = {
     /** What stands in the way of published ports, as sentences with the fix. */
     diagnose: { request: Record<string, never>; result: { findings: string[] }; progress: never };
   };
-  event: { kind: "repaired"; what: string };
+  event: { kind: "repaired"; what: string } | { kind: "networks"; networks: DiscoveredNetwork[] };
 };
 
 // ---------------------------------------------------------------- streams (D07 launch, D11)

@@ -80,9 +80,10 @@ function permissionsInShell(dir: string): string[] {
   return nyxdPermissions({
     baseDir: "$base",
     socket: "$run/nyxd.sock",
-    crun: "$crun",
+    // Empty, or each with a comma before it.
+    crun: "$crun$plugins",
     sourceDir: dir,
-    extraRead: ["$init", "$resolv"],
+    extraRead: ["$init", "$resolv$cniread"],
   }).map(({ flag }) => flag);
 }
 
@@ -100,6 +101,9 @@ export function nyxdLauncher({ deno, main, dir, flags }: Runnable, cacheDir?: st
     ["crun", "crun"],
     ["init-path", "init"],
     ["resolv-conf", "resolv"],
+    ["net-driver", "driver"],
+    ["cni-conf-dir", "cniconf"],
+    ["cni-bin-dir", "cnibin"],
   ];
   const cases = known.map(([name, variable]) =>
     `    --${name}=*) ${variable}=\${arg#*=} ;;\n    --${name}) want=${variable} ;;`
@@ -109,7 +113,8 @@ export function nyxdLauncher({ deno, main, dir, flags }: Runnable, cacheDir?: st
   const cache = cacheDir === undefined ? "" : `export DENO_DIR="\${DENO_DIR:-${cacheDir}}"\n`;
   return `#!/bin/sh
 ${MARK}
-base=/var/lib/nyxd socket=/run/nyxd/nyxd.sock crun=/usr/bin/crun init= resolv=/etc/resolv.conf want=
+base=/var/lib/nyxd socket=/run/nyxd/nyxd.sock crun=/usr/bin/crun init= resolv=/etc/resolv.conf
+driver=native cniconf=/etc/cni/net.d cnibin=/usr/lib/cni plugins= cniread= want=
 for arg do
   case $want in
 ${wanted}
@@ -119,12 +124,19 @@ ${wanted}
 ${cases}
   esac
 done
-case "$base$socket$crun$init$resolv" in
+case "$base$socket$crun$init$resolv$cniconf$cnibin" in
   *,*) echo "nyxd: paths with a comma are not supported: Deno's permission lists are split at commas" >&2; exit 2 ;;
 esac
 case $socket in */*) run=\${socket%/*} ;; *) run=. ;; esac
 [ -n "$run" ] || run=/
 [ -n "$init" ] || init=$base
+if [ "$driver" = cni ]; then
+  cniread=,$cniconf,$cnibin
+  for plugin in "$cnibin"/*; do
+    case $plugin in *,*) continue ;; esac
+    if [ -f "$plugin" ] && [ -x "$plugin" ]; then plugins=$plugins,$plugin; fi
+  done
+fi
 # Registries of a company are signed by what the host trusts.
 export DENO_TLS_CA_STORE="\${DENO_TLS_CA_STORE:-system,mozilla}"
 ${cache}exec ${[deno, "run", ...flags].map(quote).join(" ")} \\

@@ -30,11 +30,11 @@ export function registrationOf(record: ContainerRecord, defaultNetwork: string):
 }
 
 /**
- * The networks that a record's container was in, as far as its endpoints tell. The default one is never internal; of others
- * that is not known.
+ * The networks that a record's container was in, as far as its endpoints tell; not those whose gateway is not nyx's. The default
+ * one is never internal; of others that is not known.
  */
 export function networksOf({ network }: ContainerRecord, defaultNetwork: string): DnsNetwork[] {
-  return (network?.endpoints ?? []).map((e) => ({
+  return (network?.endpoints ?? []).filter((e) => e.foreign !== true).map((e) => ({
     name: e.network,
     subnet: `${e.ip}/${e.prefix}`,
     gateway: e.gateway,

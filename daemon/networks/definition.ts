@@ -18,12 +18,23 @@ const BRIDGE_KEYS = ["com.docker.network.bridge.name"];
 /** Docker's options that say what nyx does in any case. */
 const ALWAYS_TRUE = ["com.docker.network.bridge.enable_icc", "com.docker.network.bridge.enable_ip_masquerade"];
 
+/** Options of macvlan. */
+const PARENT_KEYS = ["parent"];
+/** Drivers of networks by backend. */
+const DRIVERS = { native: ["bridge"], cni: ["bridge", "ptp", "macvlan"] } as const;
+/** What makes networks: nyx itself, or CNI plugins. */
+export type Backend = keyof typeof DRIVERS;
+/** Drivers whose networks nyx can make. */
+export type Driver = (typeof DRIVERS)[Backend][number];
+
 /** Why a driver is not to be had. */
 const OTHER_DRIVERS: Readonly<Record<string, string>> = {
   host: "use --network host with the container; the host's network is not made",
   none: "use --network none with the container",
   null: "use --network none with the container",
-  macvlan: "nyx makes bridge networks; publish ports (-p ADDRESS:PORT:PORT) on an address of the host instead",
+  macvlan:
+    "start nyxd with --net-driver cni, or publish ports (-p ADDRESS:PORT:PORT) on an address of the host instead",
+  ptp: "start nyxd with --net-driver cni, or use bridge",
   ipvlan: "nyx makes bridge networks; use bridge and published ports",
   overlay: "it spans several hosts, and nyx runs on one",
 };
@@ -46,27 +57,61 @@ export function checkNetworkName(name: string): void {
   if (CONTAINER_ID.test(name)) throw invalid("network name", name, "it reads as an id; choose another name");
 }
 
-function checkDriver(driver: string | undefined): void {
-  if (driver === undefined || driver === "" || driver === "bridge") return;
-  throw invalid("network driver", driver, OTHER_DRIVERS[driver] ?? "there is the bridge driver alone");
+function driverOf(driver: string | undefined, backend: Backend): Driver {
+  const found = DRIVERS[backend].find((d) => d === (driver ?? ""));
+  if (found !== undefined) return found;
+  if (driver === undefined || driver === "") return "bridge";
+  const refused = OTHER_DRIVERS[driver];
+  const known = backend === "native" ? "there is the bridge driver alone" : `there are ${DRIVERS[backend].join(", ")}`;
+  throw invalid("network driver", driver, refused ?? known);
+}
+
+/** What a driver cannot do without, or with. */
+function checkFit(
+  { name, driver, internal, parent, bridge }: {
+    name: string;
+    driver: Driver;
+    internal: boolean;
+    parent?: string;
+    bridge?: string;
+  },
+  hasSubnet: boolean,
+): void {
+  if (driver !== "bridge" && bridge !== undefined) {
+    throw invalid(`option ${BRIDGE_KEYS[0]}`, bridge, `a ${driver} network has no bridge`);
+  }
+  if (driver === "macvlan" && parent === undefined) {
+    throw invalid("option parent", "", "name the interface of the host whose network containers join: -o parent=eth0");
+  }
+  if (driver === "macvlan" && !hasSubnet) {
+    throw invalid("subnet", "", "name the subnet of the network that the interface is on, and its gateway");
+  }
+  if (driver === "ptp" && internal) {
+    throw new NyxError("invalid_argument", `Could not make network ${name} internal: a ptp network leads to the host`);
+  }
 }
 
 /** Settings that options hold. */
-function readOptions(options: Readonly<Record<string, string>>): { mtu?: number; bridge?: string } {
-  const out: { mtu?: number; bridge?: string } = {};
+function readOptions(
+  options: Readonly<Record<string, string>>,
+  driver: Driver,
+): { mtu?: number; bridge?: string; parent?: string } {
+  const out: { mtu?: number; bridge?: string; parent?: string } = {};
   for (const [key, value] of Object.entries(options)) {
     if (MTU_KEYS.includes(key)) {
       if (!/^\d{3,5}$/.test(value)) throw invalid(`option ${key}`, value, "give a number of bytes, 576 to 65535");
       out.mtu = Number(value);
     } else if (BRIDGE_KEYS.includes(key)) {
       out.bridge = value;
+    } else if (driver === "macvlan" && PARENT_KEYS.includes(key)) {
+      out.parent = value;
     } else if (ALWAYS_TRUE.includes(key)) {
       if (value !== "true") {
         throw invalid(`option ${key}`, value, "nyx always does this; leave it out or use --internal");
       }
     } else {
-      const known = [MTU_KEYS[0], ...BRIDGE_KEYS, ...ALWAYS_TRUE].join(", ");
-      throw invalid("network option", key, `the bridge driver knows ${known}`);
+      const own = driver === "macvlan" ? PARENT_KEYS : driver === "ptp" ? [] : [...BRIDGE_KEYS, ...ALWAYS_TRUE];
+      throw invalid("network option", key, `the ${driver} driver knows ${[MTU_KEYS[0], ...own].join(", ")}`);
     }
   }
   return out;
@@ -101,17 +146,21 @@ function readSubnets(wanted: NetworkCreateRequest["subnets"] = []): { v4?: Netwo
  * A record for what was asked for. Without an IPv4 subnet of its own it has none yet: `subnets` then begins with that of IPv6, and
  * {@linkcode withBlock} completes it.
  *
+ * @param backend what makes networks here
  * @throws NyxError invalid_argument naming what cannot be
  */
 export function newNetwork(
   request: NetworkCreateRequest,
   identity: { id: string; created: string },
+  backend: Backend = "native",
 ): NetworkRecord {
   const { name, labels = {}, options = {}, internal = false } = request;
   checkNetworkName(name);
-  checkDriver(request.driver);
-  const { mtu, bridge = `nyx-${identity.id}`.slice(0, MAX_INTERFACE) } = readOptions(options);
+  const driver = driverOf(request.driver, backend);
+  const { mtu, bridge, parent } = readOptions(options, driver);
   const { v4, v6: asked } = readSubnets(request.subnets);
+  const of = { name, driver, internal, ...(parent === undefined ? {} : { parent }) };
+  checkFit({ ...of, ...(bridge === undefined ? {} : { bridge }) }, v4 !== undefined);
   if (request.ipv6 === false && asked !== undefined) {
     throw new NyxError(
       "invalid_argument",
@@ -121,11 +170,10 @@ export function newNetwork(
   const v6 = asked ?? (request.ipv6 === true ? ulaSubnet() : undefined);
   return networkRecord({
     ...identity,
-    name,
+    ...of,
     default: false,
-    bridge,
+    bridge: driver === "bridge" ? bridge ?? `nyx-${identity.id}`.slice(0, MAX_INTERFACE) : "",
     subnets: [v4, v6].filter((s) => s !== undefined),
-    internal,
     ...(mtu === undefined ? {} : { mtu }),
     labels,
     options,
@@ -155,12 +203,13 @@ function families(record: NetworkRecord): { v4?: NetworkSubnet; v6?: NetworkSubn
 
 /** What the network worker gets. */
 export function definitionOf(record: NetworkRecord): NetworkDefinition {
-  const { name, bridge, internal, mtu } = record;
+  const { name, bridge, internal, mtu, parent } = record;
   const { v4, v6 } = families(record);
   return {
     name,
-    driver: "bridge",
+    driver: record.driver as Driver,
     bridge,
+    ...(parent === undefined ? {} : { parent }),
     subnet: v4?.subnet ?? "",
     gateway: v4?.gateway ?? "",
     ...(v4?.ipRange === undefined ? {} : { ipRange: v4.ipRange }),
@@ -169,6 +218,11 @@ export function definitionOf(record: NetworkRecord): NetworkDefinition {
     internal,
     ...(mtu === undefined ? {} : { mtu }),
   };
+}
+
+/** Whether a network's gateway is an address of nyx, on which its resolver can answer. */
+export function hasResolver({ driver, bridge }: NetworkRecord): boolean {
+  return driver === "bridge" && bridge !== "";
 }
 
 /** What the resolver gets. */

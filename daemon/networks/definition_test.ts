@@ -64,3 +64,22 @@ Deno.test("blocks: the first host, overlaps, and a pool that never repeats itsel
   assert.ok(pool.every((block) => familyOf(block) === 4 && !overlap(block, "10.88.0.0/16")));
   for (let i = 0; i < 50; i++) assert.match(randomUla(), /^fd[0-9a-f]{2}:[0-9a-f:]+::\/64$/);
 });
+
+Deno.test("newNetwork: with CNI there are ptp and macvlan too, each with what it needs and without what it cannot have", () => {
+  const make = (request: Record<string, unknown>) => newNetwork({ name: "lan", ...request }, IDENTITY, "cni");
+  const subnets = [{ subnet: "192.168.7.0/24" }];
+  const lan = make({ driver: "macvlan", subnets, options: { parent: "eth0" } });
+  assert.deepEqual([lan.driver, lan.parent, lan.bridge], ["macvlan", "eth0", ""]);
+  assert.deepEqual([make({ driver: "ptp" }).bridge, make({}).driver], ["", "bridge"]);
+  for (
+    const [request, message] of [
+      [{ driver: "macvlan", subnets }, /parent.*-o parent=eth0/],
+      [{ driver: "macvlan", options: { parent: "eth0" } }, /subnet.*that the interface is on/],
+      [{ driver: "ptp", internal: true }, /ptp network leads to the host/],
+      [{ driver: "ptp", options: { parent: "eth0" } }, /the ptp driver knows/],
+      [{ driver: "ptp", options: { "com.docker.network.bridge.name": "b" } }, /has no bridge/],
+      [{ driver: "ipvlan" }, /use bridge/],
+      [{ driver: "weave" }, /there are bridge, ptp, macvlan/],
+    ] as [Record<string, unknown>, RegExp][]
+  ) assert.throws(() => make(request), message, JSON.stringify(request));
+});

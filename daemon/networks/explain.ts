@@ -4,7 +4,7 @@
  */
 
 import type { ContainerRecord } from "../persist/record.ts";
-import type { ExplainPath, ExplainStep } from "../spec/api.ts";
+import type { ExplainPath, ExplainStep, NetworkFile } from "../spec/api.ts";
 import type { PortMapping } from "../spec/container.ts";
 import { invalid } from "../spec/errors.ts";
 import { tryNormalizeIp } from "../spec/parse/ip.ts";
@@ -19,7 +19,7 @@ import type { NetworkRecord } from "./record.ts";
 export interface ExplainSources {
   users: { readonly all: Container[]; find(ref: string): Container };
   network: Stages["network"];
-  networks: (name: string) => NetworkRecord | undefined;
+  networks: (name: string) => (NetworkRecord & { cni?: NetworkFile }) | undefined;
   /** Why the host does not have a network at present. */
   problem: (name: string) => string | undefined;
 }
@@ -84,6 +84,10 @@ function linkSteps(facts: PathFacts, network: string, sources: ExplainSources): 
   const link = facts.container.links.find((l) => l.network === network);
   if (link === undefined) return [stop(`The container is not connected with network "${network}".`)];
   const { bridge, bridgeUp, attached, up, interface: name } = link;
+  if (bridge === "") {
+    if (!up) return [stop(`Interface ${name} inside the container is missing or down.`)];
+    return [ok(`The container's ${name} is up; what it leads to is the affair of network "${network}".`)];
+  }
   if (!bridgeUp) {
     return [stop(`Bridge ${bridge} is missing or down; nyxd restores it within a second, else restart nyxd.`)];
   }
@@ -117,6 +121,12 @@ function firewallSteps(facts: PathFacts): ExplainStep[] {
     : facts.obstacles.map((o) => stop(`${o[0]?.toUpperCase()}${o.slice(1)}.`));
 }
 
+/** What CNI plugins did, and what they find of it now. */
+function pluginSteps({ plugins, problems }: NonNullable<PathFacts["cni"]>): ExplainStep[] {
+  if (problems.length > 0) return problems.map((text) => stop(`${text}; restart the container.`));
+  return [ok(`CNI plugins attached the container, and find their work in place: ${plugins.join(", ")}.`)];
+}
+
 /** nyx's own part: forwarding, table, map element. */
 function ruleSteps(facts: PathFacts, port: Port, hostPort: number, target: string): ExplainStep[] {
   const six = port.hostIp.includes(":");
@@ -126,6 +136,7 @@ function ruleSteps(facts: PathFacts, port: Port, hostPort: number, target: strin
   steps.push(
     on ? ok(`The host forwards packets (${sysctl} is 1).`) : stop(`${sysctl} is 0: no packet gets to a container.`),
   );
+  if (facts.cni !== undefined) return [...steps, ...pluginSteps(facts.cni)];
   if (!facts.table) {
     return [...steps, stop("nyx's nftables table is missing or damaged; restart nyxd to make it anew.")];
   }
@@ -227,6 +238,13 @@ async function networkPaths(container: Container, sources: ExplainSources): Prom
     const network = sources.networks(e.network);
     const addresses = [e.ip, ...(e.ip6 === undefined ? [] : [e.ip6])].join(", ");
     const steps = [...stateSteps(container), ...linkSteps(facts, e.network, sources)];
+    if (facts.cni !== undefined) steps.push(...pluginSteps(facts.cni));
+    if (network?.bridge === "" || network?.cni !== undefined) {
+      steps.push(
+        note(`Who reaches it at ${addresses} is decided by ${network.cni?.file ?? `driver ${network.driver}`}.`),
+      );
+      return path(`network "${e.network}" to container "${name}"`, steps);
+    }
     steps.push(ok(`Containers of network "${e.network}", and this host, reach every port of it at ${addresses}.`));
     if (network?.internal === true) {
       steps.push(note("The network is internal: nothing of it gets out, nothing comes in, no port is published."));

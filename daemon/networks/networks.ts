@@ -15,7 +15,6 @@ import type {
   NetworkConnectRequest,
   NetworkCreateRequest,
   NetworkInfo,
-  NetworkMember,
   NetworkSubnet,
 } from "../spec/api.ts";
 import type { NetworkAttachment } from "../spec/container.ts";
@@ -23,13 +22,14 @@ import { NyxError, toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import type { Container } from "../supervisor/container.ts";
 import type { NetworkSource, Stages } from "../supervisor/deps.ts";
-import { LIVE } from "../supervisor/machine.ts";
 import { randomId, resolveRef } from "../supervisor/names.ts";
-import type { NetworkDefinition, NetworkStage } from "../../workers/protocol.ts";
-import { familyOf, overlap, poolBlocks } from "./cidr.ts";
-import { definitionOf, dnsOf, hasBlock, newNetwork, withBlock } from "./definition.ts";
+import type { DiscoveredNetwork, NetworkDefinition, NetworkStage } from "../../workers/protocol.ts";
+import { overlap, poolBlocks } from "./cidr.ts";
+import { type Backend, definitionOf, dnsOf, hasBlock, hasResolver, newNetwork, withBlock } from "./definition.ts";
 import { explain } from "./explain.ts";
+import { type FileRecord, fileRecord } from "./files.ts";
 import { type NetworkRecord, networkRecord, NetworkStore } from "./record.ts";
+import { eventAttributes, hasLabel, infoOf } from "./view.ts";
 
 /** How long a network waits, in all, for containers that are gone from the list but not yet from the kernel. */
 const LEAVING_TRIES = 100;
@@ -52,6 +52,8 @@ export interface NetworksDeps {
   dns: Pick<DnsBackend, "addNetwork" | "removeNetwork">;
   events: EventBus;
   log: Logger;
+  /** What makes networks; default nyx itself. */
+  driver?: Backend;
   users: () => NetworkUsers;
 }
 
@@ -63,6 +65,8 @@ export class Networks implements NetworkService, NetworkSource {
   readonly #deps: NetworksDeps;
   readonly #store: NetworkStore;
   readonly #byName = new Map<string, NetworkRecord>();
+  /** Networks that files define: nobody's to change here. */
+  #files = new Map<string, FileRecord>();
   /** Networks that the kernel does not have, with the reason. */
   readonly #down = new Map<string, string>();
   /** Containers being made on a network, and networks being removed: each keeps the other out. */
@@ -107,10 +111,21 @@ export class Networks implements NetworkService, NetworkSource {
   }
 
   /** Notes which networks the worker could not make, and what it found leased. */
-  initialised({ failed, attached }: Pick<NetworkStage["ops"]["init"]["result"], "failed" | "attached">): void {
+  initialised(
+    { failed, attached, discovered }: Pick<
+      NetworkStage["ops"]["init"]["result"],
+      "failed" | "attached" | "discovered"
+    >,
+  ): void {
+    this.discovered(discovered ?? []);
     this.#down.clear();
     for (const { name, message } of failed) this.#down.set(name, message);
     this.#attached = new Map(attached.map(({ id, ...found }) => [id, found]));
+  }
+
+  /** Notes the networks that files define. */
+  discovered(networks: DiscoveredNetwork[]): void {
+    this.#files = new Map(networks.map((n) => [n.name, fileRecord(n)]));
   }
 
   /**
@@ -135,9 +150,14 @@ export class Networks implements NetworkService, NetworkSource {
     if (JSON.stringify(known) !== JSON.stringify(record)) await this.#store.save(record);
     const warnings: string[] = [];
     for (const network of this.#byName.values()) {
-      if (!this.#down.has(network.name)) warnings.push(...await this.#deps.dns.addNetwork(dnsOf(network)));
+      if (!this.#down.has(network.name)) warnings.push(...await this.#resolve(network));
     }
     return warnings;
+  }
+
+  /** Opens a network's resolver, where it can have one. */
+  async #resolve(network: NetworkRecord): Promise<string[]> {
+    return hasResolver(network) ? await this.#deps.dns.addNetwork(dnsOf(network)) : [];
   }
 
   // ------------------------------------------------------------------ what containers need
@@ -177,7 +197,7 @@ export class Networks implements NetworkService, NetworkSource {
       if (record === undefined || !this.#down.has(name)) continue;
       await this.#deps.network.call("ensureNetwork", { network: definitionOf(record) });
       this.#down.delete(name);
-      for (const warning of await this.#deps.dns.addNetwork(dnsOf(record))) this.#deps.log.warn(warning);
+      for (const warning of await this.#resolve(record)) this.#deps.log.warn(warning);
     }
   }
 
@@ -185,7 +205,7 @@ export class Networks implements NetworkService, NetworkSource {
 
   /** All networks, the default one first. */
   list(): Promise<NetworkInfo[]> {
-    const all = [...this.#byName.values()].sort((a, b) =>
+    const all = [...this.#byName.values(), ...this.#files.values()].sort((a, b) =>
       Number(b.default) - Number(a.default) || a.name.localeCompare(b.name)
     );
     return Promise.resolve(all.map((r) => this.#info(r)));
@@ -199,8 +219,14 @@ export class Networks implements NetworkService, NetworkSource {
   /** Makes a network. */
   create(request: NetworkCreateRequest): Promise<NetworkInfo> {
     return this.#exclusive(async () => {
-      const wanted = newNetwork(request, { id: randomId(), created: nowRfc3339() });
+      const wanted = newNetwork(request, { id: randomId(), created: nowRfc3339() }, this.#deps.driver);
       const { name } = wanted;
+      const file = this.#files.get(name)?.cni.file;
+      if (file !== undefined) {
+        throw new NyxError("already_exists", `Could not create network "${name}": ${file} defines one of that name`, {
+          context: { name },
+        });
+      }
       if (this.#byName.has(name)) {
         throw new NyxError(
           "already_exists",
@@ -211,7 +237,7 @@ export class Networks implements NetworkService, NetworkSource {
       const record = hasBlock(wanted) ? await this.#make(wanted) : await this.#makeInPool(wanted);
       try {
         await this.#store.save(record);
-        for (const warning of await this.#deps.dns.addNetwork(dnsOf(record))) this.#deps.log.warn(warning);
+        for (const warning of await this.#resolve(record)) this.#deps.log.warn(warning);
       } catch (e) {
         await this.#unmake(name);
         throw e;
@@ -267,6 +293,8 @@ export class Networks implements NetworkService, NetworkSource {
       new NyxError("failed_precondition", `Could not remove network "${name}": ${why}`, {
         context: { name, ...context },
       });
+    const file = this.#files.get(name)?.cni.file;
+    if (file !== undefined) throw refuse(`${file} defines it; remove that file`);
     if (record.default) throw refuse("it is the daemon's own; start nyxd with --network or --subnet to change it");
     const users = this.#deps.users().usersOfNetwork(name).map((c) => c.name);
     if (users.length > 0) {
@@ -341,44 +369,32 @@ export class Networks implements NetworkService, NetworkSource {
     return explain(target, {
       users: this.#deps.users(),
       network: this.#deps.network,
-      networks: (name) => this.#byName.get(name),
+      networks: (name) => this.#byName.get(name) ?? this.#files.get(name),
       problem: (name) => this.#down.get(name),
     });
   }
 
   #find(ref: string): NetworkRecord {
     const name = ref === "bridge" || ref === "default" ? this.#default : ref;
-    const exact = this.#byName.get(name);
+    const exact = this.#byName.get(name) ?? this.#files.get(name);
     if (exact !== undefined) return exact;
+    const all = [...this.#byName.values(), ...this.#files.values()];
     try {
-      return resolveRef(name, this.#byName.values(), "network");
+      return resolveRef(name, all, "network");
     } catch (e) {
       if (!(e instanceof NyxError) || e.code !== "not_found" || e.message.includes("did you mean")) throw e;
-      const near = suggest(name, this.#byName.keys());
+      const near = suggest(name, all.map((r) => r.name));
       const hint = near === undefined ? "; `nyx network ls` lists them" : `; did you mean "${near}"?`;
       throw new NyxError("not_found", `No such network: ${JSON.stringify(ref)}${hint}`, { context: { network: ref } });
     }
   }
 
   #emit(action: string, record: NetworkRecord, attributes: Record<string, string> = {}): void {
-    const labels = Object.entries(record.labels).map(([k, v]) => [`label.${k}`, v]);
-    this.#deps.events.emit("network", action, record.id, {
-      name: record.name,
-      type: record.driver,
-      ...Object.fromEntries(labels),
-      ...attributes,
-    });
+    this.#deps.events.emit("network", action, record.id, { ...eventAttributes(record), ...attributes });
   }
 
   #info(record: NetworkRecord): NetworkInfo {
-    const { v: _, ...fields } = record;
-    const problem = this.#down.get(record.name);
-    return {
-      ...fields,
-      ipv6: record.subnets.some((s) => familyOf(s.subnet) === 6),
-      containers: this.#deps.users().usersOfNetwork(record.name).map((c) => memberOf(c, record.name)),
-      ...(problem === undefined ? {} : { problem }),
-    };
+    return infoOf(record, this.#deps.users().usersOfNetwork(record.name), this.#down.get(record.name));
   }
 
   #exclusive<T>(job: () => Promise<T>): Promise<T> {
@@ -386,17 +402,4 @@ export class Networks implements NetworkService, NetworkSource {
     this.#turn = mine.catch(() => {});
     return mine;
   }
-}
-
-function hasLabel({ labels }: NetworkRecord, wanted: string): boolean {
-  const at = wanted.indexOf("=");
-  if (at < 0) return Object.hasOwn(labels, wanted);
-  return labels[wanted.slice(0, at)] === wanted.slice(at + 1);
-}
-
-function memberOf({ id, name, status, record }: Container, network: string): NetworkMember {
-  const endpoint = LIVE.has(status) ? record.network?.endpoints.find((e) => e.network === network) : undefined;
-  if (endpoint === undefined) return { id, name, status };
-  const { ip, prefix, ip6, mac } = endpoint;
-  return { id, name, status, ip, prefix, ...(ip6 === undefined ? {} : { ip6 }), mac };
 }

@@ -17,8 +17,12 @@ export interface NetworkRecord {
   created: string;
   /** The daemon's own: its addresses come from the daemon's settings. */
   default: boolean;
-  driver: "bridge";
+  /** bridge; with CNI also ptp and macvlan, and for a network of a file its first plugin. */
+  driver: string;
+  /** Empty without one. */
   bridge: string;
+  /** macvlan: interface of the host. */
+  parent?: string;
   /** IPv4 first. */
   subnets: NetworkSubnet[];
   internal: boolean;
@@ -28,7 +32,9 @@ export interface NetworkRecord {
 }
 
 /** A record with what is not written filled in. */
-export function networkRecord(fields: Omit<NetworkRecord, "v" | "driver">): NetworkRecord {
+export function networkRecord(
+  fields: Omit<NetworkRecord, "v" | "driver"> & Partial<Pick<NetworkRecord, "driver">>,
+): NetworkRecord {
   return { v: VERSION, driver: "bridge", ...fields };
 }
 

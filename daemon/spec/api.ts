@@ -412,14 +412,16 @@ export interface NetworkInfo {
   id: string;
   /** Unique name. */
   name: string;
-  /** Always bridge. */
-  driver: "bridge";
+  /** bridge; with --net-driver cni also ptp, macvlan, and the first plugin of a network that a file defines. */
+  driver: string;
   /** RFC 3339. */
   created: string;
   /** The daemon's own, also called `bridge`; it cannot be removed. */
   default: boolean;
-  /** Interface on the host. */
+  /** Interface on the host; empty where there is none of its own. */
   bridge: string;
+  /** macvlan: the interface of the host that it shares. */
+  parent?: string;
   /** IPv4 first. */
   subnets: NetworkSubnet[];
   /** No way in or out. */
@@ -436,13 +438,25 @@ export interface NetworkInfo {
   containers: NetworkMember[];
   /** Why the host does not have it at present. */
   problem?: string;
+  /** The file that defines it, when nyx did not make it. */
+  cni?: NetworkFile;
+}
+
+/** Where a CNI network comes from. */
+export interface NetworkFile {
+  /** Path on the host. */
+  file: string;
+  /** Of the CNI specification. */
+  version: string;
+  /** In the order in which they attach a container. */
+  plugins: string[];
 }
 
 /** POST /v1/networks/create. */
 export interface NetworkCreateRequest {
   /** Unique. */
   name: string;
-  /** Only `bridge`. */
+  /** `bridge`; with --net-driver cni also `ptp` and `macvlan`. */
   driver?: string;
   /** At most one for each family; without an IPv4 one a free one is chosen. */
   subnets?: {

@@ -8,8 +8,15 @@ import type { NetworkResult } from "../../workers/protocol.ts";
 import type { Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { resolvConf } from "./etc_files.ts";
-import { embeddedResolvers, networkMode, networkRequest, ownsNetwork, readHostResolvConf } from "./launch.ts";
-import { assigned, portKey } from "./ports.ts";
+import {
+  embeddedResolvers,
+  givenResolvers,
+  networkMode,
+  networkRequest,
+  ownsNetwork,
+  readHostResolvConf,
+} from "./launch.ts";
+import { assigned, numbered, portKey } from "./ports.ts";
 
 /** The configuration with another set of attachments. */
 function withAttachments(
@@ -83,18 +90,27 @@ export function agree(container: Container, deps: SupervisorDeps): Promise<void>
     const ports = new Set(found.ports.map(portKey)).symmetricDifference(new Set(record.ports.map(portKey)));
     if (networks.size === 0 && ports.size === 0) return;
     deps.log.warn("A change of a container's networks or ports was cut off; its record counts", { id: container.id });
+    const { spec } = record;
+    const publish = spec.publish ?? [];
+    const open = assigned(publish, record.ports);
     try {
-      await applyNetworks(container, deps, attachments);
+      await apply(container, deps, { spec, ports: numbered(publish, open) });
     } catch (e) {
+      const { code, details } = toNyxError(e);
+      if (ports.size === 0 || code !== "already_exists") throw e;
       // Ports that another container has were moved to it: the record of that one was written, this one's was not.
-      if (ports.size === 0 || toNyxError(e).code !== "already_exists") throw e;
-      const publish = record.spec.publish ?? [];
-      const open = assigned(publish, record.ports);
+      const moved = details.context?.["holder"] !== "host";
       const kept = new Set(found.ports.map(portKey));
-      record.spec.publish = publish.filter((_, i) => open[i]?.every((p) => kept.has(portKey(p))));
-      await applyNetworks(container, deps, attachments);
+      const left = publish.filter((_, i) => open[i]?.every((p) => kept.has(portKey(p))));
+      await apply(container, deps, { spec: { ...spec, publish: moved ? left : publish } });
     }
   });
+}
+
+/** Whether a container was found with ports that its record does not know. It must give them up before another can have them. */
+export function holdsUnknown({ id, record }: Container, deps: SupervisorDeps): boolean {
+  const known = new Set(record.ports.map(portKey));
+  return deps.networks.foundAtStart(id)?.ports.some((p) => !known.has(portKey(p))) ?? false;
 }
 
 function applyNetworks(container: Container, deps: SupervisorDeps, attachments: NetworkAttachment[]): Promise<void> {
@@ -181,9 +197,9 @@ async function rewriteEtc(
   if (spec.dns !== undefined && spec.dns.length > 0) return;
   const path = `${bundleDir}/resolv.conf`;
   const servers = [...(await Deno.readTextFile(path)).matchAll(/^nameserver\s+(\S+)/gm)].map((m) => m[1] ?? "");
-  const ours = new Set(before?.endpoints.map((e) => e.gateway));
+  const ours = new Set([...before?.endpoints.map((e) => e.gateway) ?? [], ...before?.dns?.nameservers ?? []]);
   if (ours.size > 0 && !servers.every((s) => ours.has(s))) return;
   const host = await readHostResolvConf(deps.defaults.resolvConfPath);
   const embedded = await embeddedResolvers(deps, record, after);
-  await overwrite(path, resolvConf(spec, host, { ownNetwork: true, embedded }));
+  await overwrite(path, resolvConf(spec, host, { ownNetwork: true, embedded, ...givenResolvers(deps, after) }));
 }

@@ -118,6 +118,8 @@ export interface ContainerDefaults {
   cgroupParent: string;
   /** The host's resolv.conf. */
   resolvConfPath: string;
+  /** Whether resolvers that a network backend gives go into resolv.conf where nyx's own do not. */
+  networkDns: boolean;
 }
 
 /** Everything together. */

@@ -2,6 +2,7 @@
 
 import type { ContainerConfig } from "../spec/container.ts";
 import { invalid } from "../spec/errors.ts";
+import type { NetworkDns } from "../../workers/protocol.ts";
 
 /** Docker's value for "the host, as the container reaches it". */
 export const HOST_GATEWAY = "host-gateway";
@@ -42,11 +43,14 @@ export interface ResolverPlace {
   ownNetwork: boolean;
   /** nyx's resolvers on the container's networks, the default route's first; empty when there are none. */
   embedded: string[];
+  /** What the network's backend, such as a CNI plugin, gives; counts where nyx's resolvers are not. */
+  given?: NetworkDns;
 }
 
 /**
- * resolv.conf of a container. Its own servers where given; else nyx's resolver on its network; else the host's without
- * loopback ones, which a network namespace of its own cannot reach. Only one kind is listed: resolvers that know different
+ * resolv.conf of a container. Its own servers where given; else nyx's resolver on its network; else those that its network's
+ * backend gives, with their search list and options; else the host's without loopback ones, which a network namespace of its own
+ * cannot reach. Only one kind is listed: resolvers that know different
  * names would make the answer depend on which one is asked.
  *
  * With nyx's resolver a name is tried as it is before the search list (ndots:0, as Docker has it), so that the name of a
@@ -62,10 +66,11 @@ export function resolvConf(
 ): string {
   const of = (key: string) =>
     host.split("\n").map((l) => l.trim().split(/\s+/)).filter((w) => w[0] === key).flatMap((w) => w.slice(1));
+  const given = place.embedded.length > 0 ? undefined : place.given;
   const servers = serversFor(config.dns, of("nameserver"), place);
-  const searched = config.dnsSearch ?? of("search").concat(of("domain"));
+  const searched = config.dnsSearch ?? given?.search ?? of("search").concat(of("domain"));
   const search = searched.length === 1 && searched[0] === "." ? [] : searched;
-  const options = [...config.dnsOptions ?? of("options")];
+  const options = [...config.dnsOptions ?? given?.options ?? of("options")];
   const embedded = place.embedded.length > 0 && !config.dns?.length;
   if (embedded && !options.some((o) => o.startsWith("ndots:"))) options.push("ndots:0");
   const lines = servers.map((ip) => `nameserver ${ip}`);
@@ -80,9 +85,14 @@ export function resolvConf(
 /** resolv.conf(5) knows three servers. */
 const MAX_SERVERS = 3;
 
-function serversFor(own: string[] | undefined, host: string[], { ownNetwork, embedded }: ResolverPlace): string[] {
+function serversFor(
+  own: string[] | undefined,
+  host: string[],
+  { ownNetwork, embedded, given }: ResolverPlace,
+): string[] {
   if (own !== undefined && own.length > 0) return own;
   if (embedded.length > 0) return embedded.slice(0, MAX_SERVERS);
+  if (given !== undefined && given.nameservers.length > 0) return given.nameservers.slice(0, MAX_SERVERS);
   const loopback = (ip: string) => ip.startsWith("127.") || ip === "::1";
   return host.filter((ip) => !ownNetwork || !loopback(ip)).slice(0, MAX_SERVERS);
 }

@@ -7,7 +7,7 @@ import { registrationOf } from "../dns/registration.ts";
 import type { ContainerRecord } from "../persist/record.ts";
 import { settleAll } from "../settle.ts";
 import { NyxError, toNyxError } from "../spec/errors.ts";
-import type { HostDevice, NetworkResult, ResolvedMount } from "../../workers/protocol.ts";
+import type { HostDevice, NetworkDns, NetworkResult, ResolvedMount } from "../../workers/protocol.ts";
 import { untilAvailable } from "./available.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { hostsLines, resolvConf } from "./etc_files.ts";
@@ -133,6 +133,14 @@ export async function embeddedResolvers(
   return servers;
 }
 
+/** Resolvers that the network's backend gives, unless `--dns off` leaves all to the host. */
+export function givenResolvers(
+  { defaults }: Pick<SupervisorDeps, "defaults">,
+  network: NetworkResult | undefined,
+): { given?: NetworkDns } {
+  return defaults.networkDns && network?.dns !== undefined ? { given: network.dns } : {};
+}
+
 /**
  * Starts the container's process. Fills in the record's network, rootfs, argv, stop signal and pid.
  *
@@ -153,6 +161,7 @@ export async function launch(
   ]);
   const shmPath = joined.shmPath ?? root.shmPath;
   if (network !== undefined && network.ports.length > 0) record.warnings.push(...network.warnings);
+  record.warnings.push(...network?.notices ?? []);
   const addresses = network?.endpoints.flatMap((e) => e.ip6 === undefined ? [e.ip] : [e.ip, e.ip6]) ?? [];
   if (network === undefined) delete record.network;
   else record.network = network;
@@ -185,6 +194,7 @@ export async function launch(
     resolvConf: resolvConf(record.spec, hostResolvConf, {
       ownNetwork: networkMode(record) !== "host",
       embedded: await embeddedResolvers(deps, record, network),
+      ...givenResolvers(deps, network),
     }),
     ...(joined.network === undefined ? {} : { shareEtcFrom: joined.network.bundleDir }),
     cgroupsPath: cgroupsPath(deps, record),

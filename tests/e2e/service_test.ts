@@ -35,7 +35,7 @@ Deno.test("nyxd: a setting that cannot work ends the start with a sentence, and 
         [["--socket-group=no-such-group"], /no-such-group.*groupadd/],
         [["--init-path=/does/not/exist"], /does\/not\/exist/],
         [["--crun=/usr/bin/does-not-exist", "--bridge=nyxtbad", "--subnet=10.254.77.0/24"], /does-not-exist/],
-        [["--net-driver=cni"], /cni/],
+        [["--net-driver=cni", "--cni-bin-dir=/does/not/exist"], /\/does\/not\/exist.*containernetworking-plugins/],
         [[`--base-dir=${dir}/other`], /--base-dir ".*other": nyxd is not permitted to read it; .*deno task install/],
         [[`--socket=${dir}/other.sock`], /--socket ".*other.sock": nyxd is not permitted to read its directory/],
         [["--init-path=/etc/passwd"], /--init-path "\/etc\/passwd": nyxd is not permitted/],

@@ -104,9 +104,9 @@ export class TestHosts implements AsyncDisposable {
     return child;
   }
 
-  /** Starts a network worker on the machine, for this base directory or another. */
-  startWorker(baseDir: string = this.baseDir): NetworkWorker {
-    const worker = new NetworkWorker(this.host, baseDir);
+  /** Starts a network worker on the machine, for this base directory or another; that of the CNI backend with `cni`. */
+  startWorker(baseDir: string = this.baseDir, cni?: { binDir: string; confDir: string }): NetworkWorker {
+    const worker = new NetworkWorker(this.host, baseDir, cni);
     this.#workers.add(worker);
     worker.process.status.then(() => this.#workers.delete(worker));
     return worker;
@@ -148,11 +148,13 @@ export class NetworkWorker {
   /**
    * @param host namespace path
    * @param baseDir daemon's base directory
+   * @param cni places of the CNI backend; without them it is the native one
    */
-  constructor(host: string, baseDir: string) {
+  constructor(host: string, baseDir: string, cni?: { binDir: string; confDir: string }) {
     const entry = new URL("./network_process.ts", import.meta.url).pathname;
+    const places = cni === undefined ? [] : [cni.binDir, cni.confDir];
     this.process = new Deno.Command("nsenter", {
-      args: [`--net=${host}`, "--", Deno.execPath(), "run", "-A", entry, baseDir],
+      args: [`--net=${host}`, "--", Deno.execPath(), "run", "-A", entry, baseDir, ...places],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",

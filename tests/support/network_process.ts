@@ -2,21 +2,26 @@
  * Program: a daemon's main thread reduced to the network worker. Reads requests as lines of JSON from stdin and answers on
  * stdout; the worker runs under the permissions that the daemon gives it.
  *
- * Argument: base directory.
+ * Arguments: base directory; for the CNI backend the directory of plugins and that of configuration.
  */
 
 import { toErrorData } from "../../daemon/spec/errors.ts";
 import { WorkerHost } from "../../workers/host.ts";
+import { cniPermissions, pluginsIn } from "../../workers/cni/permissions.ts";
 import { networkPermissions } from "../../workers/network/permissions.ts";
 import type { NetworkStage } from "../../workers/protocol.ts";
 
-const [baseDir = ""] = Deno.args;
-const permissions = networkPermissions(baseDir);
+const [baseDir = "", binDir, confDir = ""] = Deno.args;
+const native = new URL("../../workers/network/main.ts", import.meta.url);
+const cni = new URL("../../workers/cni/main.ts", import.meta.url);
+const permissions = binDir === undefined
+  ? networkPermissions(baseDir)
+  : cniPermissions(baseDir, { binDir, confDir, plugins: pluginsIn(binDir) });
 
 const host = new WorkerHost<NetworkStage>({
   name: "network",
   start: () =>
-    new Worker(new URL("../../workers/network/main.ts", import.meta.url), {
+    new Worker(binDir === undefined ? native : cni, {
       type: "module",
       deno: { permissions },
     }),

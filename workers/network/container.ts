@@ -43,7 +43,8 @@ export function portTarget(plans: readonly EndpointPlan[]): PortTarget | undefin
   return { ip, ...(ip6 === undefined ? {} : { ip6 }) };
 }
 
-function sysctlPaths(sysctls: Record<string, string>): [string, string][] {
+/** Files of the network's sysctls with their values. */
+export function sysctlPaths(sysctls: Record<string, string>): [string, string][] {
   return Object.entries(sysctls).filter(([key]) => key.startsWith("net.")).map(([key, value]) => {
     if (!/^net(\.[a-zA-Z0-9_-]+)+$/.test(key)) {
       throw invalid("sysctl", key, "write it with dots, such as net.core.somaxconn");
@@ -52,7 +53,8 @@ function sysctlPaths(sysctls: Record<string, string>): [string, string][] {
   });
 }
 
-function writeSysctls(s: Session, netns: Netns, sysctls: Record<string, string>): void {
+/** Sets sysctls inside a namespace. */
+export function writeSysctls(s: Session, netns: Netns, sysctls: Record<string, string>): void {
   const paths = sysctlPaths(sysctls);
   if (paths.length === 0) return;
   s.kernel.ns.withNetns(netns.fd, () => {
@@ -165,7 +167,9 @@ export function takeDown(s: Session, id: string): Attempts {
     }
   }
   attempts.try("unpin namespace", () => s.kernel.ns.unpinNamespace(netnsPath(s, id)));
-  if (active?.target !== undefined && active.ports.length > 0) s.flows.gone(active.target);
+  if (active?.target !== undefined && (active.ports.length > 0 || active.gaveAway === true)) {
+    s.flows.gone(active.target);
+  }
   return attempts;
 }
 

@@ -59,7 +59,8 @@ export function ephemeralRange(ns: NamespaceKernel): { first: number; last: numb
   return { first, last };
 }
 
-function refuseOverlap(rt: RtNetlink, network: Network): void {
+/** Refuses a network whose addresses the host has a route to. */
+export function refuseOverlap(rt: RtNetlink, network: Network): void {
   const links = new Map(rt.links().map((l) => [l.index, l.name]));
   for (const route of rt.routes()) {
     if (route.destination === undefined || route.prefix === 0 || route.table !== RT_TABLE_MAIN) continue;

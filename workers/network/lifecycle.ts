@@ -89,7 +89,7 @@ function ensureOthers(s: Session, definitions: readonly NetworkDefinition[]): { 
 }
 
 /** Bridges of this daemon that no network has: a crash came between the bridge and its record. */
-function removeStrayBridges(s: Session, networks: readonly NetworkDefinition[]): string[] {
+export function removeStrayBridges(s: Session, networks: readonly NetworkDefinition[]): string[] {
   const names = new Set(networks.map((n) => n.bridge));
   const links = s.rt.links();
   return links.filter((l) => l.kind === "bridge" && l.alias === ownerAlias(s.baseDir) && !names.has(l.name))
@@ -100,7 +100,13 @@ function removeStrayBridges(s: Session, networks: readonly NetworkDefinition[]):
     });
 }
 
-function makeSession(env: Environment, request: InitRequest, first: NetworkDefinition, leases: LeaseStore): Session {
+/** A session before anything is looked at. */
+export function makeSession(
+  env: Environment,
+  request: InitRequest,
+  first: NetworkDefinition,
+  leases: LeaseStore,
+): Session {
   const { kernel, log } = env;
   const { baseDir, poolSize, defaultPublishIp } = request;
   const netnsDir = `${baseDir}/run/netns`;
@@ -146,7 +152,8 @@ function gateways(session: Session): string[] {
   );
 }
 
-function startWatch(session: Session, { log, onRepair }: Environment): void {
+/** Begins to repair what others break. */
+export function startWatch(session: Session, { log, onRepair }: Environment): void {
   const watch = new Watch(session, (what) => {
     log("warn", "Repaired the network", { what });
     onRepair?.(what);

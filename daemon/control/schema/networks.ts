@@ -51,10 +51,11 @@ export const explainBody = z.strictObject({
 export const networkInfo = z.strictObject({
   id: fullId,
   name: text,
-  driver: z.literal("bridge"),
+  driver: text,
   created: text,
   default: z.boolean(),
   bridge: text,
+  parent: text.exactOptional(),
   subnets: z.array(
     z.strictObject({ subnet: text, gateway: text, ipRange: text.exactOptional() }) satisfies z.ZodType<
       api.NetworkSubnet
@@ -77,6 +78,8 @@ export const networkInfo = z.strictObject({
     }) satisfies z.ZodType<api.NetworkMember>,
   ),
   problem: text.exactOptional(),
+  cni: (z.strictObject({ file: text, version: text, plugins: texts }) satisfies z.ZodType<api.NetworkFile>)
+    .exactOptional(),
 }).meta({ id: "Network" }) satisfies z.ZodType<api.NetworkInfo>;
 
 /** POST /v1/networks/prune. */

@@ -1,0 +1,92 @@
+/** Configuration lists for networks that nyx makes itself: bridge, ptp or macvlan, with addresses from host-local. Pure. */
+
+import { cidrBounds, formatIp, numberToIp } from "../../ffi/ip_address.ts";
+import type { Network, Subnet } from "../network/definition.ts";
+import type { CniVersion, ConfigList, PluginConfig } from "./conflist.ts";
+
+/** Drivers of networks that nyx makes. */
+export const CNI_DRIVERS = ["bridge", "ptp", "macvlan"] as const;
+/** One of {@linkcode CNI_DRIVERS}. */
+export type CniDriver = (typeof CNI_DRIVERS)[number];
+
+/** What a list is made of. */
+export interface Recipe {
+  driver: CniDriver;
+  network: Network;
+  /** macvlan: interface of the host. */
+  parent?: string;
+  /** Directory of host-local's leases. */
+  leaseDir: string;
+  version: CniVersion;
+}
+
+/** Programs that lists of a driver run. */
+export function pluginsOf(driver: CniDriver): string[] {
+  return driver === "macvlan"
+    ? ["macvlan", "host-local", "tuning"]
+    : [driver, "host-local", "portmap", "firewall", "tuning"];
+}
+
+function rangeOf({ block, gateway, range }: Subnet): Record<string, string> {
+  const [prefix, length] = [block.prefix, block.address.length];
+  const subnet = `${formatIp(block.address)}/${prefix}`;
+  const base = { subnet, gateway: formatIp(gateway) };
+  if (range === undefined) return base;
+  const whole = cidrBounds(block);
+  const { first, last } = cidrBounds(range);
+  const start = first === whole.first ? first + 1n : first;
+  const end = last === whole.last ? last - 1n : last;
+  return { ...base, rangeStart: formatIp(numberToIp(start, length)), rangeEnd: formatIp(numberToIp(end, length)) };
+}
+
+function ipam({ network, leaseDir }: Recipe, routed: boolean): Record<string, unknown> {
+  const subnets = network.v6 === undefined ? [network.v4] : [network.v4, network.v6];
+  const routes = network.v6 === undefined ? ["0.0.0.0/0"] : ["0.0.0.0/0", "::/0"];
+  return {
+    type: "host-local",
+    dataDir: leaseDir,
+    ranges: subnets.map((s) => [rangeOf(s)]),
+    routes: routed ? routes.map((dst) => ({ dst })) : [],
+  };
+}
+
+function link(recipe: Recipe, routed: boolean): PluginConfig {
+  const { driver, network, parent = "" } = recipe;
+  const common = {
+    ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
+    capabilities: { ips: true, mac: true },
+    ipam: ipam(recipe, routed),
+  };
+  switch (driver) {
+    case "bridge":
+      // nyx's own table masquerades for its bridges, and keeps networks apart.
+      return { type: "bridge", bridge: network.bridge, isGateway: true, ipMasq: false, hairpinMode: true, ...common };
+    case "ptp":
+      return { type: "ptp", ipMasq: true, ...common, capabilities: { ips: true } };
+    case "macvlan":
+      return { type: "macvlan", master: parent, mode: "bridge", ...common };
+  }
+}
+
+/**
+ * The list of a network for one container's attachment.
+ *
+ * @param ifname the interface inside, whose sysctls tuning sets
+ * @param gateway whether the container's default route, and its published ports, lead here
+ */
+export function generate(recipe: Recipe, { ifname, gateway }: { ifname: string; gateway: boolean }): ConfigList {
+  const { driver, network, version } = recipe;
+  const routed = gateway && !network.internal;
+  const tuning = { type: "tuning", sysctl: { [`net.ipv4.conf.${ifname}.accept_redirects`]: "0" } };
+  const filters: PluginConfig[] = driver === "macvlan" ? [] : [
+    ...(routed ? [{ type: "portmap", snat: true, capabilities: { portMappings: true } }] : []),
+    ...(network.internal ? [] : [{ type: "firewall" }]),
+  ];
+  return {
+    name: network.name,
+    cniVersion: version,
+    disableCheck: false,
+    disableGC: false,
+    plugins: [link(recipe, routed), ...filters, tuning],
+  };
+}

@@ -1,0 +1,122 @@
+/** What the CNI worker knows between requests, beside what it shares with the native one: lists, attachments, what waits to be undone. */
+
+import { NyxError } from "../../daemon/spec/errors.ts";
+import type { NetworkDefinition } from "../protocol.ts";
+import type { Network } from "../network/definition.ts";
+import { findNetwork, type Session } from "../network/session.ts";
+import type { CachedAttachment, ResultCache } from "./cache.ts";
+import type { Chain } from "./chain.ts";
+import { type CniVersion, type ConfigList, offers, subnetsOf, withoutDefaultRoute } from "./conflist.ts";
+import { describe, discover, type Discovery } from "./discover.ts";
+import { type CniDriver, generate } from "./generate.ts";
+
+/** A network that nyx made. */
+export interface ManagedNetwork {
+  definition: NetworkDefinition;
+  driver: CniDriver;
+  network: Network;
+  version: CniVersion;
+}
+
+/** The worker's state. */
+export interface CniSession {
+  /** Bridges, table, namespaces, ports: as in the native worker, but for what plugins do. */
+  net: Session;
+  chain: Chain;
+  cache: ResultCache;
+  confDir: string;
+  managed: Map<string, ManagedNetwork>;
+  /** Attachments whose plugins did not detach them, with what they said; tried again. */
+  pending: Map<CachedAttachment, string>;
+  /** What stands against networks of files, as last read. */
+  fileWarnings: string[];
+}
+
+/** A network that a container can be attached to. */
+export interface Target {
+  name: string;
+  managed: boolean;
+  internal: boolean;
+  /** Whether its containers get IPv6 addresses. */
+  six: boolean;
+  /** The list for one attachment. */
+  list(options: { ifname: string; gateway: boolean }): ConfigList;
+  network?: Network;
+}
+
+/** Reads the configuration directory. */
+export function rediscover(s: CniSession): Discovery {
+  const found = discover(s.confDir, new Set(s.managed.keys()));
+  s.fileWarnings = found.warnings;
+  return found;
+}
+
+/** Networks of files, as the daemon lists them. */
+export function discovered(s: CniSession): ReturnType<typeof describe>[] {
+  return [...rediscover(s).lists.values()].map(describe);
+}
+
+function managedTarget(s: CniSession, { driver, network, version, definition }: ManagedNetwork): Target {
+  const { parent } = definition;
+  const leaseDir = `${s.net.baseDir}/network/cni/ipam`;
+  const recipe = { driver, network, version, leaseDir, ...(parent === undefined ? {} : { parent }) };
+  return {
+    name: network.name,
+    managed: true,
+    internal: network.internal,
+    six: network.v6 !== undefined,
+    list: (options) => generate(recipe, options),
+    network,
+  };
+}
+
+/**
+ * A network by name; `bridge` and `default` mean the daemon's first.
+ *
+ * @throws NyxError not_found
+ */
+export function findTarget(s: CniSession, name: string): Target {
+  const known = s.managed.get(name);
+  if (known !== undefined) return managedTarget(s, known);
+  const file = rediscover(s).lists.get(name);
+  if (file !== undefined) {
+    const { list } = file;
+    return {
+      name,
+      managed: false,
+      internal: false,
+      six: subnetsOf(list).some((b) => b.subnet.includes(":")),
+      list: ({ gateway }) => gateway ? list : withoutDefaultRoute(list),
+    };
+  }
+  const first = findNetworkName(s, name);
+  const meant = first === undefined ? undefined : s.managed.get(first);
+  if (meant !== undefined) return managedTarget(s, meant);
+  const why = s.fileWarnings.length === 0 ? "" : `; ${s.fileWarnings.join("; ")}`;
+  throw new NyxError(
+    "not_found",
+    `Could not find network ${JSON.stringify(name)} among those of nyx and the files in ${s.confDir}${why}`,
+    { context: { network: name } },
+  );
+}
+
+function findNetworkName(s: CniSession, name: string): string | undefined {
+  try {
+    return findNetwork(s.net, name).network.name;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a network cannot do for a container, as the reason of a refusal. */
+export function refusal(target: Target, capability: string, what: string): NyxError | undefined {
+  const list = target.list({ ifname: "eth0", gateway: true });
+  if (offers(list, capability)) return undefined;
+  return new NyxError(
+    "failed_precondition",
+    `Could not give ${what} on network "${target.name}": none of its CNI plugins (${
+      list.plugins.map((p) => p.type).join(", ")
+    }) declares the capability "${capability}"`,
+    { context: { network: target.name, capability } },
+  );
+}
