@@ -71,3 +71,19 @@ export function nextProbeMs(
   const base = early ? Math.min(check.startIntervalMs, check.intervalMs) : check.intervalMs;
   return Math.max(1, Math.round(base * (0.95 + 0.1 * random)));
 }
+
+/** Moments that probes of many containers share, milliseconds apart, and the shortest wait that is lengthened for their sake. */
+const GRIDS = [{ gridMs: 100, fromMs: 900 }, { gridMs: 10, fromMs: 90 }];
+
+/**
+ * A delay lengthened, by an eighth at most, to the next moment that probes of many containers have in common: waking up is most of
+ * what a small probe costs, and so it is shared.
+ *
+ * @param delayMs at least this long
+ * @param nowMs on the clock that all probes share
+ */
+export function sharedDelayMs(delayMs: number, nowMs: number): number {
+  const gridMs = GRIDS.find(({ fromMs }) => delayMs >= fromMs)?.gridMs;
+  if (gridMs === undefined) return delayMs;
+  return Math.ceil((nowMs + delayMs) / gridMs) * gridMs - nowMs;
+}

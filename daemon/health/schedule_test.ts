@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { afterProbe, HEALTH_LOG_LIMIT, initialHealth, nextProbeMs, withDefaults } from "./schedule.ts";
+import { afterProbe, HEALTH_LOG_LIMIT, initialHealth, nextProbeMs, sharedDelayMs, withDefaults } from "./schedule.ts";
 
 const check = withDefaults({ type: "exec", command: ["true"], retries: 2, startPeriodMs: 1000, startIntervalMs: 100 });
 const probe = (exitCode: number) => ({ start: "", end: "", exitCode, output: "" });
@@ -33,4 +33,17 @@ Deno.test("nextProbeMs: the start interval applies only while starting in the st
   assert.equal(nextProbeMs(initialHealth(), check, 10, 0.5), 100);
   assert.equal(nextProbeMs(initialHealth(), check, 2000, 0.5), 30_000);
   assert.equal(nextProbeMs({ ...initialHealth(), status: "healthy" }, check, 10, 0.5), 30_000);
+});
+
+Deno.test("sharedDelayMs: probes of many containers meet at shared moments, none early, none late by more than an eighth", () => {
+  const moments = new Set<number>();
+  for (let i = 0; i < 1000; i++) {
+    const now = 5000 + i * 0.37;
+    const wanted = nextProbeMs({ ...initialHealth(), status: "healthy" }, { ...check, intervalMs: 1000 }, 10);
+    const delay = sharedDelayMs(wanted, now);
+    assert.ok(delay >= wanted - 1e-6 && delay <= wanted * 1.125, `${wanted} became ${delay}`);
+    moments.add(Math.round(now + delay));
+  }
+  assert.ok(moments.size <= 6, `${moments.size} moments`);
+  assert.equal(sharedDelayMs(50, 3), 50, "what is short is as it was asked for");
 });

@@ -5,7 +5,14 @@ import type { Healthcheck } from "../spec/container.ts";
 import type { Container } from "../supervisor/container.ts";
 import type { SupervisorDeps } from "../supervisor/deps.ts";
 import { probe } from "./probe.ts";
-import { afterProbe, type FullHealthcheck, initialHealth, nextProbeMs, withDefaults } from "./schedule.ts";
+import {
+  afterProbe,
+  type FullHealthcheck,
+  initialHealth,
+  nextProbeMs,
+  sharedDelayMs,
+  withDefaults,
+} from "./schedule.ts";
 
 /** A health watch; it lives as long as the process it watches. */
 export class HealthWatch {
@@ -37,14 +44,11 @@ export class HealthWatch {
     this.#stopped.abort();
   }
 
-  get #uptimeMs(): number {
-    return Date.now() - Date.parse(this.#container.record.state.startedAt ?? new Date().toISOString());
-  }
-
   #schedule(): void {
     if (this.#stopped.signal.aborted) return;
     const state = this.#container.record.state.health ?? initialHealth();
-    this.#timer = setTimeout(() => void this.#once(), nextProbeMs(state, this.#check, this.#uptimeMs));
+    const delayMs = sharedDelayMs(nextProbeMs(state, this.#check, this.#container.uptimeMs), performance.now());
+    this.#timer = setTimeout(() => void this.#once(), delayMs);
   }
 
   async #once(): Promise<void> {
@@ -52,7 +56,7 @@ export class HealthWatch {
       this.#schedule();
       return;
     }
-    const uptimeMs = this.#uptimeMs;
+    const uptimeMs = this.#container.uptimeMs;
     const start = new Date().toISOString();
     const outcome = await probe(this.#container, this.#check, this.#deps, this.#stopped.signal);
     if (this.#stopped.signal.aborted) return;

@@ -29,9 +29,16 @@ export interface Owner {
   kept(container: Container): void;
 }
 
+/** How long a process was up that ended while no nyxd ran. */
+function writtenUptimeMs({ startedAt }: ContainerRecord["state"], { finishedAt }: ExitStatus): number {
+  return startedAt === undefined ? 0 : Math.max(0, Date.parse(finishedAt) - Date.parse(startedAt));
+}
+
 /** A container under supervision. */
 export class Container extends ContainerActor {
   readonly #owner: Owner;
+  /** When the present process began, on a clock that nobody sets (performance.now()). */
+  #bornMs: number | undefined;
 
   /**
    * @param record its record, which the actor owns from now on
@@ -41,6 +48,11 @@ export class Container extends ContainerActor {
   constructor(record: ContainerRecord, deps: SupervisorDeps, owner: Owner) {
     super(record, deps);
     this.#owner = owner;
+  }
+
+  /** How long the present process has been up, whatever was done to the host's clock since nyxd saw it. */
+  get uptimeMs(): number {
+    return this.#bornMs === undefined ? 0 : performance.now() - this.#bornMs;
   }
 
   protected override forgotten(): void {
@@ -91,6 +103,7 @@ export class Container extends ContainerActor {
     } catch (e) {
       throw await this.#startFailed(e);
     }
+    this.#bornMs = performance.now();
     this.move("started");
     void this.saveInBackground();
     this.emit("start");
@@ -139,6 +152,9 @@ export class Container extends ContainerActor {
 
   /** An earlier daemon's process goes on under this one. */
   adopted(): void {
+    const { startedAt } = this.record.state;
+    const sinceMs = startedAt === undefined ? 0 : Date.now() - Date.parse(startedAt);
+    this.#bornMs = performance.now() - Math.max(0, sinceMs);
     this.#owner.started(this);
     this.notify();
   }
@@ -165,9 +181,8 @@ export class Container extends ContainerActor {
   async #onExit(exit: ExitStatus): Promise<void> {
     if (tryNext(this.status, "exit") === undefined) return;
     const state = this.record.state;
-    const uptimeMs = state.startedAt === undefined
-      ? 0
-      : Math.max(0, Date.parse(exit.finishedAt) - Date.parse(state.startedAt));
+    const uptimeMs = Math.round(this.#bornMs === undefined ? writtenUptimeMs(state, exit) : this.uptimeMs);
+    this.#bornMs = undefined;
     state.exitCode = exit.code;
     state.finishedAt = exit.finishedAt;
     state.oomKilled = exit.oomKilled;

@@ -9,12 +9,12 @@ import { toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import { adoptRequest } from "./actor.ts";
 import { bootOrder } from "./boot_order.ts";
-import { agree } from "./connect.ts";
+import { agree, holdsUnknown } from "./connect.ts";
 import type { Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { takeDown } from "./launch.ts";
 import { LIVE } from "./machine.ts";
-import { startsAtBoot } from "./restart.ts";
+import { dueInMs, startsAtBoot } from "./restart.ts";
 import type { Supervisor } from "./supervisor.ts";
 
 /** Exit code of a container whose end nobody saw (host reboot, or its monitor was killed): as if killed. */
@@ -75,7 +75,8 @@ export async function recover(
 
 /** Makes the networks of all containers what their records say. */
 export async function agreeOnNetworks(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
-  for (const container of supervisor.all) {
+  const givers = supervisor.all.filter((c) => holdsUnknown(c, deps));
+  for (const container of new Set([...givers, ...supervisor.all])) {
     try {
       await agree(container, deps);
     } catch (error) {
@@ -105,8 +106,7 @@ async function settle(
       await adopt(container, deps, recovery, restart);
       return;
     case "restarting": {
-      const due = state.nextRestartAt === undefined ? 0 : Date.parse(state.nextRestartAt) - Date.now();
-      container.armRestart(Math.max(0, due));
+      container.armRestart(dueInMs(state.nextRestartAt, Date.now()));
       return;
     }
     case "exited":

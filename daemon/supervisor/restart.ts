@@ -57,3 +57,13 @@ export function startsAtBoot(policy: RestartPolicy, stoppedByUser: boolean): boo
   if (policy.name === "always") return true;
   return policy.name === "unless-stopped" && !stoppedByUser;
 }
+
+/**
+ * Wait until a restart that was written down is due. Never longer than a back-off can be: the clock may have been set back since.
+ *
+ * @param at RFC 3339; undefined is now
+ */
+export function dueInMs(at: string | undefined, nowMs: number): number {
+  const due = at === undefined ? 0 : Date.parse(at) - nowMs;
+  return Number.isNaN(due) ? 0 : Math.min(Math.max(0, due), MAX_BACKOFF_MS);
+}

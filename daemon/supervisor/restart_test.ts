@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { attemptsAfter, backoffMs, MAX_BACKOFF_MS, shouldRestart, STABLE_AFTER_MS, startsAtBoot } from "./restart.ts";
+import {
+  attemptsAfter,
+  backoffMs,
+  dueInMs,
+  MAX_BACKOFF_MS,
+  shouldRestart,
+  STABLE_AFTER_MS,
+  startsAtBoot,
+} from "./restart.ts";
 
 const crash = { exitCode: 1, stoppedByUser: false, attempts: 0, uptimeMs: 5 };
 
@@ -42,4 +50,13 @@ Deno.test("startsAtBoot: unless-stopped respects the user's stop, always does no
   assert.equal(startsAtBoot({ name: "unless-stopped" }, false), true);
   assert.equal(startsAtBoot({ name: "on-failure" }, false), false);
   assert.equal(startsAtBoot({ name: "no" }, false), false);
+});
+
+Deno.test("dueInMs: what was written down counts, but a clock that was set back by years delays no restart by more than the cap", () => {
+  const now = Date.parse("2026-01-01T00:00:00Z");
+  assert.equal(dueInMs("2026-01-01T00:00:07Z", now), 7000);
+  assert.equal(dueInMs("2031-01-01T00:00:00Z", now), MAX_BACKOFF_MS);
+  assert.equal(dueInMs("2001-01-01T00:00:00Z", now), 0);
+  assert.equal(dueInMs(undefined, now), 0);
+  assert.equal(dueInMs("no time", now), 0);
 });

@@ -75,3 +75,10 @@ export function print(line: Line): void {
   const verdict = Number.isFinite(line.ratio) ? (line.within ? "ok" : "OVER") : "no peer";
   console.log(`| ${line.row} | ${all} | ${line.ratio.toFixed(2)}${kind} | ${line.budget.atMost}${kind} | ${verdict} |`);
 }
+
+/** CPU time of a process and its threads so far, seconds (proc_pid_stat(5): 100 ticks a second); its children's is not in it. */
+export function cpuSeconds(pid: number): number {
+  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}

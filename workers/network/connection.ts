@@ -31,42 +31,68 @@ export interface Target {
   port: number;
 }
 
-/** Waits a little longer each time, until the signal aborts. */
-class Patience {
+/**
+ * How long somebody waits: until a moment, or until he is told to stop. A composed AbortSignal with a timer of its own would cost more
+ * than all else of a probe that is answered at once.
+ */
+export class Patience {
+  readonly #untilMs: number;
+  readonly #canceled: AbortSignal;
+
+  /** @param timeoutMs from now on */
+  constructor(timeoutMs: number, canceled: AbortSignal) {
+    this.#untilMs = performance.now() + timeoutMs;
+    this.#canceled = canceled;
+  }
+
+  /** Whether the moment has passed. */
+  get late(): boolean {
+    return performance.now() >= this.#untilMs;
+  }
+
+  /** Throws when there is no more patience: the signal's reason, or that it is late. */
+  check(): void {
+    this.#canceled.throwIfAborted();
+    if (this.late) throw new NyxError("deadline_exceeded", "It took too long");
+  }
+}
+
+/** Waits a little longer each time. */
+class Waiting {
   #ms = FIRST_WAIT_MS;
 
-  constructor(readonly signal: AbortSignal) {}
+  constructor(readonly patience: Patience) {}
 
   async wait(): Promise<void> {
-    this.signal.throwIfAborted();
+    this.patience.check();
     await new Promise((resolve) => setTimeout(resolve, this.#ms));
     this.#ms = Math.min(this.#ms * 2, LONGEST_WAIT_MS);
-    this.signal.throwIfAborted();
+    this.patience.check();
   }
 }
 
 /** An open connection; dispose it. */
 export class NetnsConnection implements Disposable {
   readonly #socket: SocketKernel;
-  readonly #signal: AbortSignal;
+  readonly #patience: Patience;
   #fd: number;
 
-  private constructor(socket: SocketKernel, fd: number, signal: AbortSignal) {
+  private constructor(socket: SocketKernel, fd: number, patience: Patience) {
     this.#socket = socket;
     this.#fd = fd;
-    this.#signal = signal;
+    this.#patience = patience;
   }
 
   /**
    * Connects from inside the namespace of a path.
    *
-   * @throws NyxError unavailable with the kernel's reason, or the signal's reason
+   * @throws NyxError unavailable with the kernel's reason, or why there was no more patience
    */
   static async open(
     { ns, socket }: NetnsKernel,
     netnsPath: string,
     target: Target,
-    signal: AbortSignal,
+    patience: Patience,
   ): Promise<NetnsConnection> {
     const ip = tryParseIp(target.host === "localhost" ? "127.0.0.1" : target.host);
     if (ip === undefined) {
@@ -82,7 +108,7 @@ export class NetnsConnection implements Disposable {
     } finally {
       ns.closeNamespace(netns);
     }
-    const connection = new NetnsConnection(socket, fd, signal);
+    const connection = new NetnsConnection(socket, fd, patience);
     try {
       await connection.#connect(ip.length === 4 ? sockaddrIn(ip, target.port) : sockaddrIn6(ip, target.port), target);
       return connection;
@@ -94,13 +120,13 @@ export class NetnsConnection implements Disposable {
 
   /** Sends all bytes. */
   async write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const patience = new Patience(this.#signal);
+    const waiting = new Waiting(this.#patience);
     while (bytes.length > 0) {
       try {
         bytes = bytes.subarray(this.#socket.send(this.#fd, bytes, MSG_DONTWAIT));
       } catch (e) {
         if (!isErrno(e, "EAGAIN")) throw e;
-        await patience.wait();
+        await waiting.wait();
       }
     }
   }
@@ -108,13 +134,13 @@ export class NetnsConnection implements Disposable {
   /** Receives what has come; an empty array at the end. */
   async read(most = 16384): Promise<Uint8Array<ArrayBuffer>> {
     const buffer = new Uint8Array(most);
-    const patience = new Patience(this.#signal);
+    const waiting = new Waiting(this.#patience);
     for (;;) {
       try {
         return buffer.subarray(0, this.#socket.recv(this.#fd, buffer, MSG_DONTWAIT));
       } catch (e) {
         if (!isErrno(e, "EAGAIN")) throw e;
-        await patience.wait();
+        await waiting.wait();
       }
     }
   }
@@ -131,7 +157,7 @@ export class NetnsConnection implements Disposable {
       const errno = reason instanceof SyscallError ? reason.code : String(reason);
       return new NyxError("unavailable", `Could not connect to ${target.host}:${target.port}: ${errno}`, { errno });
     };
-    const patience = new Patience(this.#signal);
+    const waiting = new Waiting(this.#patience);
     try {
       this.#socket.connect(this.#fd, address);
       return;
@@ -146,7 +172,7 @@ export class NetnsConnection implements Disposable {
         return;
       } catch (e) {
         if (!isErrno(e, "EAGAIN", "ENOTCONN")) throw refused(e);
-        await patience.wait();
+        await waiting.wait();
       }
     }
   }

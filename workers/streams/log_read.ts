@@ -58,7 +58,7 @@ export class RecordDecoder {
   lines = 0;
   /** Lines of the file that were no records. */
   corrupt = 0;
-  /** Times later than `until` were met: the rest of the log cannot match. */
+  /** A record later than `until` was met. Others may still match: clocks are set back. */
   past = false;
   readonly #filter: RecordFilter;
   readonly #format: RecordFormat;
@@ -120,7 +120,7 @@ export class RecordDecoder {
    */
   decode(block: Uint8Array, from: number, to: number): number {
     let at = from;
-    while (at < to && !this.full && !this.past) {
+    while (at < to && !this.full) {
       const end = block.indexOf(LF, at);
       if (end < 0 || end >= to) break;
       if (end > at) this.#record(block, at, end);

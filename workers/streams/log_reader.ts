@@ -8,6 +8,9 @@ import { parseRecord, RecordDecoder, type RecordFilter, type RecordFormat } from
 
 const LF = 0x0a;
 const BLOCK = 256 * 1024;
+/** How a record begins, and the length of the time that follows. */
+const FIRST_TIME = '{"time":"';
+const TIME_LENGTH = 30;
 /** Longest run of decoding before other work of the worker gets its turn. */
 const SLICE_MS = 4;
 
@@ -95,7 +98,7 @@ export class LogReader {
           this.#files.close(fd);
         }
       }
-      if (!follow || writer === undefined || number >= writer.number) return;
+      if (!follow || writer === undefined || number >= writer.number || this.#decoder.past) return;
       number++;
     }
   }
@@ -108,7 +111,7 @@ export class LogReader {
       // Looked at before reading: what was there then is read whole afterwards.
       const complete = writer === undefined || !follow || writer.closed || writer.number > number;
       await this.#readToEnd(fd, stopAt?.number === number ? stopAt.offset : undefined);
-      if (complete || this.#stopped) return;
+      if (complete || this.#stopped || this.#decoder.past) return;
       await this.#flush();
       await this.#changed.promise;
     }
@@ -126,14 +129,23 @@ export class LogReader {
       return;
     }
     try {
-      // Nothing in a part is younger than its last write.
-      const lastMs = Number(this.#files.fstat(fd).mtime.sec) * 1000 + 1000;
-      if (filter.since !== undefined && lastMs < Date.parse(filter.since)) return;
+      if (filter.since !== undefined && this.#isBefore(fd, filter.since)) return;
       this.#files.lseek(fd, offset, 0);
       await this.#readToEnd(fd, undefined);
     } finally {
       this.#files.close(fd);
     }
+  }
+
+  /** Whether a part begins, and was last written, before a time: nothing in it is younger. */
+  #isBefore(fd: number, time: string): boolean {
+    const lastMs = Number(this.#files.fstat(fd).mtime.sec) * 1000 + 1000;
+    if (lastMs >= Date.parse(time)) return false;
+    // The clock may have been set back meanwhile.
+    const head = new Uint8Array(FIRST_TIME.length + TIME_LENGTH);
+    this.#files.pread(fd, head, 0);
+    const text = new TextDecoder().decode(head);
+    return text.startsWith(FIRST_TIME) && text.slice(FIRST_TIME.length) < time;
   }
 
   /** Opens file `number` under the name it has now. */
@@ -143,7 +155,7 @@ export class LogReader {
   }
 
   get #stopped(): boolean {
-    return this.#options.signal.aborted || this.#decoder.past;
+    return this.#options.signal.aborted;
   }
 
   #open(path: string): number | undefined {
