@@ -35,6 +35,11 @@ export function assigned(publish: readonly PortMapping[], ports: readonly OpenPo
   });
 }
 
+/** Mappings with the host ports that they came to, so that a free one of before is asked for again by its number. */
+export function numbered(publish: readonly PortMapping[], open: readonly OpenPort[][]): PortMapping[] {
+  return publish.map((mapping, i) => ({ ...mapping, hostPort: open[i]?.[0]?.hostPort ?? mapping.hostPort }));
+}
+
 /** All of a port as one text. */
 export function portKey({ hostIp, hostPort, containerPort, count, protocol }: OpenPort): string {
   return [hostIp, hostPort, containerPort, count, protocol].join();

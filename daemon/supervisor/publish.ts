@@ -8,7 +8,7 @@ import { apply } from "./connect.ts";
 import type { Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { networkMode, networkRequest, ownsNetwork } from "./launch.ts";
-import { assigned, type OpenPort, samePort, sameTarget } from "./ports.ts";
+import { assigned, numbered, type OpenPort, samePort, sameTarget } from "./ports.ts";
 
 /** The published mapping that a user means: `80` is every one of that container port; a host port or address narrows it. */
 function means(wanted: PortMapping, mapping: PortMapping, open: readonly OpenPort[]): boolean {
@@ -22,7 +22,7 @@ function listOf(container: Container): string {
   const { spec, ports } = container.record;
   const publish = spec.publish ?? [];
   const open = assigned(publish, ports);
-  const texts = publish.map((m, i) => formatPublish({ ...m, hostPort: open[i]?.[0]?.hostPort ?? m.hostPort }));
+  const texts = numbered(publish, open).map(formatPublish);
   return texts.length === 0 ? "it publishes none" : `it publishes ${texts.join(", ")}`;
 }
 
@@ -76,8 +76,8 @@ export async function changePorts(
     }
   }
   // What has a number keeps it: the worker is asked for that very port.
-  const numbered = rest.map((m, i) => ({ ...m, hostPort: open[i]?.[0]?.hostPort ?? m.hostPort }));
-  await apply(container, deps, { spec: { ...record.spec, publish: [...rest, ...add] }, ports: [...numbered, ...add] });
+  const spec = { ...record.spec, publish: [...rest, ...add] };
+  await apply(container, deps, { spec, ports: [...numbered(rest, open), ...add] });
   const { attachments } = networkRequest(record, deps.defaults.network);
   const inside = attachments.length > 0 && attachments.every((a) => deps.networks.isInternal(a.network));
   return add.length > 0 && inside

@@ -1,6 +1,7 @@
 /** nyxd or its network worker dies at each step of a change of networks: records, leases, links and bridges agree afterwards. */
 
 import assert from "node:assert/strict";
+import type { PortMapping } from "../../mod.ts";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
 import type { Fault } from "../support/faulty_nyxd.ts";
 import { startWorld } from "../support/world.ts";
@@ -39,19 +40,24 @@ async function views(nyxd: Nyxd): Promise<[string[], string[], string[]]> {
   return [told, inside, leases.map((l) => l.ip).sort()];
 }
 
-/** Waits until the worker's replacement has set things right. */
-async function agreed(nyxd: Nyxd, what: string): Promise<void> {
+/** Asserts what holds once the worker's replacement has set things right. */
+async function onceTrue(holds: () => Promise<void>): Promise<void> {
   for (let i = 0;; i++) {
     try {
-      const [told, inside, leases] = await views(nyxd);
-      assert.deepEqual(inside, told, what);
-      assert.deepEqual(leases, told.map((l) => l.split(" ")[1]).sort(), what);
-      return;
+      return await holds();
     } catch (e) {
       if (i === 20) throw e;
       await new Promise((r) => setTimeout(r, 100));
     }
   }
+}
+
+function agreed(nyxd: Nyxd, what: string): Promise<void> {
+  return onceTrue(async () => {
+    const [told, inside, leases] = await views(nyxd);
+    assert.deepEqual(inside, told, what);
+    assert.deepEqual(leases, told.map((l) => l.split(" ")[1]).sort(), what);
+  });
 }
 
 async function bridgesAgree(nyxd: Nyxd, what: string): Promise<void> {
@@ -138,6 +144,60 @@ Deno.test("create and remove cut off at each step: every network has its bridge,
     await bridgesAgree(nyxd, "the worker dies during ensureNetwork");
     const { id } = await nyxd.client.containers.run({ image: world.image, networkMode: "again", args: ["true"] });
     assert.equal((await nyxd.client.containers.wait(id)).exitCode, 0);
+  } finally {
+    for (const one of stopped) await one[Symbol.asyncDispose]();
+  }
+});
+
+const MOVE_DEATHS: [Omit<Fault, "id">, "blue" | "green"][] = [
+  [{ step: "network.movePorts", when: "during", victim: "worker" }, "blue"],
+  [{ step: "network.movePorts", when: "during", victim: "nyxd" }, "blue"],
+  [{ step: "network.movePorts", when: "after", victim: "nyxd" }, "blue"],
+  [{ step: "network.movePorts", when: "after", victim: "nyxd" }, "green"],
+  [{ step: "record.save", when: "after", victim: "nyxd" }, "blue"],
+  [{ step: "record.save", when: "after", victim: "nyxd" }, "green"],
+  [{ step: "record.save", when: "after", nth: 2, victim: "nyxd" }, "blue"],
+];
+
+Deno.test("moving a port cut off at each step: one of both containers has it, in records, leases and rules alike", async () => {
+  await using world = await startWorld({ entry: ENTRY });
+  let { nyxd } = world;
+  const first = nyxd;
+  const stopped: Nyxd[] = [];
+  try {
+    const serve = (name: string, publish: PortMapping[]) =>
+      nyxd.client.containers.run({
+        image: world.image,
+        name,
+        publish,
+        args: ["sh", "-c", `mkdir /www; echo ${name} > /www/name; exec httpd -f -p 80 -h /www`],
+      });
+    await serve("blue", [{ hostIp: "127.0.0.1", hostPort: 0, containerPort: 80 }]);
+    await serve("green", []);
+    const held = async (name: string) => (await nyxd.client.containers.inspect(name)).network.ports;
+    const [port] = await held("blue");
+    for (const [fault, from] of MOVE_DEATHS) {
+      const what = `${fault.victim} dies ${fault.when} ${fault.step} ${fault.nth ?? 1}, from ${from}`;
+      if ((await held(from)).length === 0) {
+        await nyxd.client.containers.update(from, { publish: { from: from === "blue" ? "green" : "blue" } });
+      }
+      arm(nyxd, fault);
+      await nyxd.client.containers.update(from === "blue" ? "green" : "blue", { publish: { from } }).catch(() => {});
+      disarm(nyxd);
+      if (fault.victim === "nyxd") {
+        await nyxd.stop("SIGKILL").catch(() => {});
+        nyxd = await startNyxd({ baseDir: first.baseDir, slot: first.slot, entry: ENTRY });
+        stopped.push(nyxd);
+      }
+      await onceTrue(async () => {
+        const owners = [];
+        for (const name of ["blue", "green"]) if ((await held(name)).length === 1) owners.push(name);
+        const answer = await fetch(`http://127.0.0.1:${port?.hostPort}/name`).then((r) => r.text(), String);
+        const { containers } = JSON.parse(Deno.readTextFileSync(`${nyxd.baseDir}/network/leases.json`));
+        const leased = Object.values<{ name: string; ports: unknown[] }>(containers).filter((c) => c.ports.length > 0);
+        assert.deepEqual([owners, leased.map((c) => c.name)], [[answer.trim()], [answer.trim()]], what);
+      });
+    }
   } finally {
     for (const one of stopped) await one[Symbol.asyncDispose]();
   }

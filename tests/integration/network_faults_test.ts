@@ -9,6 +9,7 @@ import { openNft } from "../../ffi/nftables/libnftables.ts";
 import { type Nft, NftError } from "../../ffi/nftables/nft.ts";
 import { setup, takeDown } from "../../workers/network/container.ts";
 import { open, shutdown } from "../../workers/network/lifecycle.ts";
+import { movePorts } from "../../workers/network/publish.ts";
 import { release } from "../../workers/network/reservation.ts";
 import type { Session } from "../../workers/network/session.ts";
 import { type Fault, faultyKernel } from "../support/fake_kernel.ts";
@@ -158,4 +159,35 @@ Deno.test("teardown goes on behind a failed step, tells all failures, and finish
     await s.leases.commit();
     const elements = s.nft.list(`list map inet ${s.table} any4`).map((o) => (o.map as { elem?: unknown }).elem);
     assert.deepEqual(elements, [undefined]);
+  }));
+
+Deno.test("movePorts undoes everything when nft refuses, or the leases cannot be written, and works right after", () =>
+  onOwnHost(async (s, faults) => {
+    const [from, to] = [randomId(), randomId()];
+    const { ports } = await setup(s, request(from));
+    await setup(s, { ...request(to), ports: [] });
+    const table = () => JSON.stringify(s.nft.list(`list map inet ${s.table} any4`));
+    const before = [table(), JSON.stringify([...s.leases.entries()])];
+    const holds = s.holds.size;
+    const blocked = `${s.baseDir}/network/leases.json.tmp`;
+    for (const cause of ["nft", "disk"] as const) {
+      await s.leases.commit();
+      if (cause === "nft") faults.nft.failAt = 1;
+      else Deno.mkdirSync(blocked, { recursive: true });
+      await assert.rejects(movePorts(s, { from, to, ports }), (e) => e instanceof Error, cause);
+      if (cause === "disk") Deno.removeSync(blocked);
+      assert.deepEqual([table(), JSON.stringify([...s.leases.entries()])], before, cause);
+      assert.equal(s.holds.size, holds, cause);
+    }
+    const moved = await movePorts(s, { from, to, ports });
+    assert.deepEqual([moved.from, moved.to], [[], ports]);
+    assert.equal(s.holds.size, holds);
+    assert.notEqual(table(), before[0]);
+    for (const id of [from, to]) {
+      takeDown(s, id).finish("take down");
+      release(s, id);
+    }
+    assert.equal(s.holds.size, 0, "a socket is left");
+    await s.leases.commit();
+    await assertClean(s);
   }));

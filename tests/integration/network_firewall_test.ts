@@ -1,24 +1,8 @@
 /** Hosts with a firewall of their own: what nyx says about it, that its advice works, and that it touches nothing. */
 
 import assert from "node:assert/strict";
-import type { NetworkDefinition } from "../../workers/protocol.ts";
-import {
-  HOST_IP,
-  inNetns,
-  LAN_IP,
-  mustInNetns,
-  type NetworkWorker,
-  randomId,
-  TestHosts,
-} from "../support/net_hosts.ts";
-
-const NET: NetworkDefinition = {
-  name: "nyx",
-  driver: "bridge",
-  bridge: "nyxbr0",
-  subnet: "10.88.0.0/16",
-  gateway: "10.88.0.1",
-};
+import { place, startNetwork } from "../support/net_fixture.ts";
+import { HOST_IP, inNetns, LAN_IP, mustInNetns, type NetworkWorker, TestHosts } from "../support/net_hosts.ts";
 
 /** Rule sets as the usual firewalls leave them, reduced to what stops packets. */
 const UFW = `table ip filter {
@@ -53,33 +37,16 @@ const PLAIN = `table inet mine {
   }
 }`;
 
-async function start(hosts: TestHosts, rules: string): Promise<{ worker: NetworkWorker; warnings: string[] }> {
+function start(hosts: TestHosts, rules: string): Promise<{ worker: NetworkWorker; warnings: string[] }> {
   mustInNetns(hosts.host, ["nft", "-f", "/dev/stdin"], rules);
-  const worker = hosts.startWorker();
-  const { warnings } = await worker.call("init", {
-    baseDir: hosts.baseDir,
-    networks: [NET],
-    live: [],
-    known: [],
-    poolSize: 1,
-    defaultPublishIp: "",
-  });
-  return { worker, warnings };
+  return startNetwork(hosts);
 }
 
 async function published(
   hosts: TestHosts,
   worker: NetworkWorker,
 ): Promise<{ netns: string; id: string; warnings: string[] }> {
-  const id = randomId();
-  const { netnsPath, warnings } = await worker.call("setup", {
-    id,
-    name: "web",
-    mode: "bridge",
-    attachments: [],
-    ports: [{ hostPort: 8080, containerPort: 80 }],
-    sysctls: {},
-  });
+  const { id, netnsPath, warnings } = await place(worker, "web", [{ hostPort: 8080, containerPort: 80 }]);
   hosts.serve(netnsPath, ["socat", "TCP4-LISTEN:80,fork,reuseaddr", "SYSTEM:echo alive"]);
   await new Promise((resolve) => setTimeout(resolve, 100));
   return { netns: netnsPath, id, warnings };

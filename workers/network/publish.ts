@@ -113,7 +113,7 @@ export async function movePorts(
   }
   const rest = giver.reservation.ports.filter((q) => !ports.some((p) => samePort(p, q)));
   const all = [...taker.reservation.ports, ...ports];
-  assign(s, [[from, giver, rest], [to, taker, all]]);
+  assign(s, [[from, { ...giver, active: { ...giver.active, gaveAway: true } }, rest], [to, taker, all]]);
   try {
     republish(s, [giver.active, taker.active], [s.active.get(from), s.active.get(to)]);
     await s.leases.commit();

@@ -38,6 +38,8 @@ export interface ActiveContainer {
   portIndexes: number[];
   ports: PublishedPort[];
   target: PortTarget | undefined;
+  /** Ports were moved away from it: connections through them may still lead here. */
+  gaveAway?: true;
 }
 
 /** Writes a line of the daemon's log. */
