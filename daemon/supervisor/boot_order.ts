@@ -1,5 +1,7 @@
-/** In which order containers start at boot. */
+/** In which order containers start at boot, and stop with the daemon. */
 
+import { LABEL } from "../compose/labels.ts";
+import { labelledDependencies } from "../compose/reconcile/waiting.ts";
 import type { ContainerConfig } from "../spec/container.ts";
 
 /** What the order depends on. */
@@ -7,7 +9,7 @@ export interface Bootable {
   id: string;
   /** RFC 3339. */
   created: string;
-  spec: Pick<ContainerConfig, "networkMode" | "pidMode" | "ipcMode" | "utsMode">;
+  spec: Pick<ContainerConfig, "networkMode" | "pidMode" | "ipcMode" | "utsMode" | "labels">;
 }
 
 /** Ids of the containers whose namespaces a container joins. */
@@ -37,4 +39,42 @@ export function bootOrder<T>(items: readonly T[], of: (item: T) => Bootable): T[
   };
   for (const item of byAge) visit(item);
   return [...ordered];
+}
+
+/** Ids of the containers that an item needs: those it joins, and those that its compose project says it depends on. */
+function needs<T>(spec: Bootable["spec"], items: readonly T[], of: (item: T) => Bootable): string[] {
+  const labels = spec.labels ?? {};
+  const project = labels[LABEL.project];
+  if (project === undefined) return joins(spec);
+  const services = new Set(labelledDependencies(labels).map((d) => d.service));
+  const others = items.map(of).filter(({ spec: { labels: l = {} } }) =>
+    l[LABEL.project] === project && services.has(l[LABEL.service] ?? "")
+  );
+  return [...joins(spec), ...others.map((o) => o.id)];
+}
+
+/**
+ * For each item those that have to be stopped before it: all that need it. A circle is cut where the youngest closes it.
+ */
+export function stopsAfter<T>(items: readonly T[], of: (item: T) => Bootable): Map<T, T[]> {
+  const byAge = [...items].sort((a, b) => of(a).created.localeCompare(of(b).created));
+  const byId = new Map(byAge.map((item) => [of(item).id, item]));
+  const position = new Map<T, number>();
+  const visiting = new Set<T>();
+  const needed = new Map(
+    byAge.map((item) => [item, needs(of(item).spec, byAge, of).flatMap((id) => byId.get(id) ?? [])]),
+  );
+  const visit = (item: T) => {
+    if (position.has(item) || visiting.has(item)) return;
+    visiting.add(item);
+    for (const other of needed.get(item) ?? []) visit(other);
+    position.set(item, position.size);
+  };
+  for (const item of byAge) visit(item);
+  const at = (item: T) => position.get(item) ?? 0;
+  const waits = new Map<T, T[]>(byAge.map((item) => [item, []]));
+  for (const [item, others] of needed) {
+    for (const other of others) if (at(other) < at(item)) waits.get(other)?.push(item);
+  }
+  return waits;
 }

@@ -9,6 +9,7 @@ import type { StreamsStage } from "../../workers/protocol.ts";
 
 import { HealthWatch } from "../health/watch.ts";
 
+import { stopsAfter } from "./boot_order.ts";
 import { demandRoom } from "./capacity.ts";
 
 import { Container, type Owner } from "./container.ts";
@@ -20,6 +21,9 @@ import { LIVE } from "./machine.ts";
 
 import { ContainerRegistry } from "./registry.ts";
 import { detailsOf, exposedPortsOf, passes, summaryOf } from "./view.ts";
+
+/** Time for stopping all containers with the daemon, seconds: less than a service manager waits before it kills (nyxd.service: 30). */
+const STOP_BUDGET_S = 20;
 
 /** All containers, and what they ask of their owner. */
 export abstract class SupervisorCore implements Owner {
@@ -63,22 +67,41 @@ export abstract class SupervisorCore implements Owner {
   /** Stops one container; see the subclass. */
   abstract stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }>;
 
-  /** Stops every container, the youngest first, all within one grace; failures are logged. */
-  async stopAll(timeoutS?: number): Promise<void> {
-    const byAge = this.all.sort((a, b) => b.record.created.localeCompare(a.record.created));
-    await Promise.all(byAge.map(async (c) => {
-      const stoppedByUser = c.record.state.stoppedByUser;
-      try {
-        await this.stop(c.id, timeoutS === undefined ? {} : { timeoutS });
-        await c.mailbox.run(async () => {
-          if (!this.registry.holds(c)) return;
-          c.record.state.stoppedByUser = stoppedByUser;
-          await c.save();
-        });
-      } catch (error) {
-        this.deps.log.error("A container could not be stopped", { id: c.id, error });
-      }
+  /**
+   * Stops every container, those that need others before these, the rest side by side; failures are logged.
+   *
+   * @param budgetS time for all; when it is used up, what still runs is killed
+   */
+  async stopAll(budgetS: number = STOP_BUDGET_S): Promise<void> {
+    const untilMs = performance.now() + budgetS * 1000;
+    const waits = stopsAfter(this.all, (c) => c.record);
+    const stops = new Map([...waits.keys()].map((c) => [c, Promise.withResolvers<void>()]));
+    await Promise.all([...waits].map(async ([container, before]) => {
+      await Promise.all(before.map((c) => stops.get(c)?.promise));
+      const ownS = container.record.spec.stopTimeoutS ?? this.deps.defaults.stopTimeoutS;
+      const leftS = Math.max(0, (untilMs - performance.now()) / 1000);
+      await this.#stopForShutdown(container, ownS < 0 ? leftS : Math.min(ownS, leftS));
+      stops.get(container)?.resolve();
     }));
+  }
+
+  /** Stops a container, which is no wish of its user's: it comes back with the daemon if it would without. */
+  async #stopForShutdown(container: Container, timeoutS: number): Promise<void> {
+    const { stoppedByUser } = container.record.state;
+    try {
+      await this.stop(container.id, { timeoutS });
+    } catch (error) {
+      this.deps.log.error("A container could not be stopped", { id: container.id, error });
+    }
+    try {
+      await container.mailbox.run(async () => {
+        if (!this.registry.holds(container)) return;
+        container.record.state.stoppedByUser = stoppedByUser;
+        await container.save();
+      });
+    } catch (error) {
+      this.deps.log.error("A container record could not be saved", { id: container.id, error });
+    }
   }
 
   /** Stops watching health; processes go on. */

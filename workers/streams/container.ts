@@ -381,7 +381,7 @@ export class Container {
       return;
     }
     // crun itself may have been killed while the container goes on.
-    if (code === 137 && this.#files.isRunning(this.#info.pid)) {
+    if (code === 137 && this.#files.initAlive()) {
       this.#context.log("warn", "crun was killed; its container goes on", { id: this.id });
       this.#whenInitEnds(() => this.#complete(code, "crun was killed before its container ended"));
       return;

@@ -10,6 +10,7 @@ import { NyxError, toErrorData } from "../../daemon/spec/errors.ts";
 import { emitter, type Handlers, serve } from "../serve.ts";
 import type { StreamsStage } from "../protocol.ts";
 import type { StreamsContext } from "./context.ts";
+import { forgetEarlierBoot } from "./boot.ts";
 import { Crun } from "./crun.ts";
 import { hideUnifiedHierarchy } from "./hybrid.ts";
 import { DEFAULT_LOG_POLICY } from "./log_file.ts";
@@ -34,6 +35,8 @@ async function init(request: Init["request"]): Promise<Init["result"]> {
   const poll = linuxPoll();
   const process = linuxProcess();
   ensureStreamDirs({ files, baseDir });
+  const earlier = forgetEarlierBoot({ baseDir, crunRoot });
+  if (earlier > 0) emit.log("info", "The host was rebooted while containers ran", { containers: earlier });
   const stale = closeStale(files, baseDir);
   if (stale > 0) emit.log("warn", "Closed descriptors of a streams worker that died", { stale });
   const execs = endStaleExecs({ ...files, ...process }, baseDir);

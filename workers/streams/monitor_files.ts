@@ -72,8 +72,7 @@ export class MonitorFiles {
     return this.#modified("exit");
   }
 
-  /** Whether a process runs and is no zombie. */
-  isRunning(pid: number): boolean {
+  #isRunning(pid: number): boolean {
     const state = statFields(pid)?.[0];
     return state !== undefined && state !== "Z" && state !== "X";
   }
@@ -81,7 +80,7 @@ export class MonitorFiles {
   /** Whether crun still knows the container and its init is the very process that crun started. */
   initAlive(): boolean {
     const pid = this.pid();
-    if (pid === undefined || !this.isRunning(pid) || !this.#context.crun.knows(this.#id)) return false;
+    if (pid === undefined || !this.#isRunning(pid) || !this.#context.crun.knows(this.#id)) return false;
     try {
       const status: unknown = JSON.parse(tryReadText(`${this.#context.crun.root}/${this.#id}/status`) ?? "{}");
       const startTime = Number((status as Record<string, unknown>)["process-start-time"]);
