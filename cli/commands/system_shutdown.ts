@@ -10,7 +10,7 @@ export const command = defineCommand({
   summary: "Stop all containers and the daemon",
   flags: {
     force: { type: "bool", short: "f", help: "Do not ask" },
-    time: { type: "value", short: "t", value: "SECONDS", help: "Seconds until KILL (default: each container's own)" },
+    time: { type: "value", short: "t", value: "SECONDS", help: "Seconds for all until KILL (default 20)" },
   },
   operands: [],
   async run(context, flags) {

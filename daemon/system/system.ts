@@ -235,7 +235,7 @@ export class System implements SystemService {
     return this.#deps.events.subscribe(options);
   }
 
-  /** Stops all containers, newest first, then the daemon. */
+  /** Stops all containers, those that need others first, then the daemon; `timeoutS` is for all. */
   async shutdown(options: { timeoutS?: number }): Promise<void> {
     await this.#deps.supervisor.stopAll(options.timeoutS);
     this.#deps.stop(false);
