@@ -442,6 +442,17 @@ Deno.test("nyxdLauncher: permissions follow the daemon's own options, in both fo
       "--init-path=/i",
     ]);
     assert.equal((await run("--base-dir", "/a,/etc")).code, 2);
+    for (const name of ["bridge", "host-local", "a,b"]) {
+      Deno.mkdirSync(`${dir}/cni`, { recursive: true });
+      Deno.writeTextFileSync(`${dir}/cni/${name}`, "", { mode: 0o755 });
+    }
+    Deno.writeTextFileSync(`${dir}/cni/notes`, "", { mode: 0o644 });
+    const cni = (await run("--net-driver=cni", "--cni-bin-dir", `${dir}/cni`, "--cni-conf-dir=/n")).out;
+    assert.deepEqual(allowed(cni, "run").slice(0, 3), ["/usr/bin/crun", `${dir}/cni/bridge`, `${dir}/cni/host-local`]);
+    assert.deepEqual(allowed(cni, "read").slice(-3), ["/etc/resolv.conf", "/n", `${dir}/cni`]);
+    assert.deepEqual(allowed(cni, "run").slice(3), allowed(plain, "run").slice(1), "nothing else may be run");
+    const native = (await run("--net-driver=native", "--cni-bin-dir", `${dir}/cni`)).out;
+    assert.deepEqual(allowed(native, "run"), allowed(plain, "run"));
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }

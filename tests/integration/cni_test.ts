@@ -195,7 +195,7 @@ Deno.test("kill -9 in the middle of an attachment: the next worker undoes the pl
   host.plugin(
     "slow",
     `case $CNI_COMMAND in VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}';;
-ADD) touch ${host.hosts.baseDir}/reached; exec sleep 600;; esac`,
+ADD) touch ${host.hosts.baseDir}/reached; while [ -d ${host.hosts.baseDir} ]; do sleep 0.1; done;; esac`,
   );
   const ipam = { type: "host-local", dataDir: `${host.hosts.baseDir}/network/cni/ipam`, subnet: "10.70.0.0/24" };
   const bridge = { type: "bridge", bridge: "cnislow", isGateway: true, ipMasq: true, ipam };

@@ -1,6 +1,9 @@
 /** The worker's beginning: what runs is adopted, what was cut off is finished, what belongs to nobody is detached. */
 
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { linuxProcess } from "../../ffi/linux/process.ts";
+import { SIGNALS } from "../../ffi/process.ts";
 import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
 import { checkDisjoint, type Network, parseNetwork } from "../network/definition.ts";
 import { refuseOverlap } from "../network/host.ts";
@@ -47,7 +50,7 @@ export async function open(
   const session: CniSession = {
     net,
     cache,
-    chain: new Chain({ binDir: cni.binDir, timeoutMs }),
+    chain: new Chain({ binDir: cni.binDir, timeoutMs, endTree: treeEnder(env) }),
     confDir: cni.confDir,
     managed: new Map(),
     pending: new Map(),
@@ -75,6 +78,22 @@ export async function open(
     await close(net);
     throw e;
   }
+}
+
+/** Ends a process and its descendants, as far as the kernel lists children: what a plugin left behind must not go on. */
+function treeEnder({ kernel: { ns } }: Environment): (pid: number) => void {
+  const process = linuxProcess();
+  const end = (pid: number) => {
+    let children: number[] = [];
+    try {
+      children = ns.readKernelFile(`/proc/${pid}/task/${pid}/children`).trim().split(/\s+/).filter(Boolean).map(Number);
+      process.kill(pid, SIGNALS["SIGKILL"] ?? 9);
+    } catch (e) {
+      if (!isErrno(e, "ENOENT", "ESRCH")) throw e;
+    }
+    for (const child of children) end(child);
+  };
+  return end;
 }
 
 async function ensureOthers(

@@ -27,6 +27,8 @@ export interface PluginLimits {
   binDir: string;
   /** How long one run may take, milliseconds. */
   timeoutMs: number;
+  /** Ends a process and all that it started. */
+  endTree(pid: number): void;
 }
 
 /** As long as a plugin that waits for a DHCP server, or for a lock of a hundred others, may need. */
@@ -138,15 +140,17 @@ function start(run: PluginRun, { binDir }: PluginLimits): Deno.ChildProcess {
   }
 }
 
-async function finish(child: Deno.ChildProcess, input: string, timeoutMs: number): Promise<Ended> {
+async function finish(
+  child: Deno.ChildProcess,
+  input: string,
+  { timeoutMs, endTree }: PluginLimits,
+): Promise<Ended> {
   let killed: Ended["killed"];
+  let running = true;
   const kill = (why: NonNullable<Ended["killed"]>) => {
     killed ??= why;
-    try {
-      child.kill("SIGKILL");
-    } catch {
-      // It has ended by itself.
-    }
+    // Afterwards its number may be another's.
+    if (running) endTree(child.pid);
   };
   const stdout = new Output(child.stdout, MOST_STDOUT, () => kill("output"));
   const stderr = new Output(child.stderr, MOST_STDERR, () => {});
@@ -156,6 +160,7 @@ async function finish(child: Deno.ChildProcess, input: string, timeoutMs: number
     // A plugin need not read what it has no use for.
     const fed = writer.write(new TextEncoder().encode(input)).then(() => writer.close()).catch(() => {});
     const { code } = await child.status;
+    running = false;
     await fed;
     const drained = Promise.all([stdout.done, stderr.done]);
     const { promise: late, resolve } = Promise.withResolvers<void>();
@@ -206,7 +211,7 @@ function failure(run: PluginRun, { code, stdout, stderr }: Ended): NyxError {
  */
 export function runPlugin(run: PluginRun, limits: PluginLimits): Promise<string> {
   return gate.run(async () => {
-    const ended = await finish(start(run, limits), run.input, limits.timeoutMs);
+    const ended = await finish(start(run, limits), run.input, limits);
     const context = { plugin: run.type, command: run.command };
     const also = ended.stderr === "" ? "" : `; it wrote: ${ended.stderr}`;
     if (ended.killed === "timeout") {
