@@ -14,6 +14,7 @@ export const command = defineCommand({
   operands: [{ name: "SERVICE", optional: true, variadic: true }],
   async run(context, flags, services) {
     const project = await Project.find(context, flags, true);
+    project.mayBuild = flags["no-build"] !== true;
     const options = { ...planOptions(flags, services), no_start: true };
     const client = await context.client();
     const onEvent = progressWriter(context, { noStart: true });

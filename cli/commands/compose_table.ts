@@ -8,6 +8,7 @@ const children: CommandTable = {
     summary: "Do what a plan says, unless the files or what runs changed since",
     load: () => import("./compose_apply.ts"),
   },
+  build: { summary: "Build the images of a project's services", load: () => import("./compose_build.ts") },
   config: { summary: "Print the normalised model of the compose files", load: () => import("./compose_config.ts") },
   create: {
     summary: "Create what the compose files ask for, and start nothing",

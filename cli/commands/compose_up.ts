@@ -44,6 +44,7 @@ export const command = defineCommand({
   operands: [{ name: "SERVICE", optional: true, variadic: true }],
   async run(context, flags, services) {
     const project = await Project.find(context, flags, true);
+    project.mayBuild = flags["no-build"] !== true;
     const client = await context.client();
     const options: Omit<ComposeUpRequest, "stream"> = {
       ...planOptions(flags, services),

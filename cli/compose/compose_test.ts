@@ -42,7 +42,8 @@ Deno.test("parseScale and planOptions: numbers by service; contradictions and un
   });
   assert.throws(() => options("--force-recreate", "--no-recreate"), /contradicts/);
   assert.throws(() => options("--pull", "often"), /always, missing or never/);
-  assert.throws(() => options("--build"), /nyx builds no images/);
+  assert.deepEqual(options("--build"), { build: true });
+  assert.throws(() => options("--build", "--no-build"), /contradicts --build/);
 });
 
 Deno.test("LineWriter: lines of several containers stay whole, each behind its name, columns in line", async () => {

@@ -6,13 +6,9 @@ import type { FlagSpecs, FlagValues } from "../args/definition.ts";
 /** Options by long name. */
 export const PLAN_FLAGS = {
   "always-recreate-deps": { type: "bool", help: "Replace also what depends on a replaced service" },
-  build: {
-    type: "bool",
-    help: "",
-    refuse: "nyx builds no images; build them elsewhere, such as with buildah, and bring them in with nyx load",
-  },
+  build: { type: "bool", help: "Build images anew" },
   "force-recreate": { type: "bool", help: "Replace containers that are as asked for, too" },
-  "no-build": { type: "bool", help: "Build no images (nyx builds none)", hidden: true },
+  "no-build": { type: "bool", help: "Build no images: those that are missing are an error" },
   "no-deps": { type: "bool", help: "Leave out what the services depend on" },
   "no-recreate": { type: "bool", help: "Keep containers that exist, whatever they look like" },
   pull: {
@@ -41,6 +37,7 @@ export function planOptions(
 ): Omit<ComposePlanRequest, "files"> {
   const out: Omit<ComposePlanRequest, "files"> = {};
   if (services.length > 0) out.services = [...services];
+  if (flags.build === true) out.build = true;
   if (flags["always-recreate-deps"] === true) out.always_recreate_deps = true;
   if (flags["force-recreate"] === true) out.force_recreate = true;
   if (flags["no-deps"] === true) out.no_deps = true;
@@ -48,6 +45,9 @@ export function planOptions(
   if (flags["remove-orphans"] === true) out.remove_orphans = true;
   if (flags["force-recreate"] === true && flags["no-recreate"] === true) {
     throw invalid("no-recreate", "true", "it contradicts --force-recreate; give one of them");
+  }
+  if (flags.build === true && flags["no-build"] === true) {
+    throw invalid("no-build", "true", "it contradicts --build; give one of them");
   }
   const { pull } = flags;
   if (pull === "always" || pull === "missing" || pull === "never") out.pull = pull;

@@ -3,7 +3,13 @@
  * that is, and reads nothing itself, so that nobody gets it to read what he may not.
  */
 
-import { type ComposeContent, type ComposeSource, NyxError, type RegistryCredentials } from "../../mod.ts";
+import {
+  type ComposeBuildSpec,
+  type ComposeContent,
+  type ComposeSource,
+  NyxError,
+  type RegistryCredentials,
+} from "../../mod.ts";
 import { findComposeFiles, splitComposeFile } from "../../daemon/spec/compose.ts";
 import type { Context } from "../context.ts";
 import { credentialsFor, showWarnings } from "../run_request.ts";
@@ -72,11 +78,20 @@ async function readStdin(): Promise<Uint8Array> {
   return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
 }
 
+/** A project with what the daemon asked for. */
+export type AskedSource = ComposeSource & {
+  credentials?: Record<string, RegistryCredentials>;
+  built?: string[];
+};
+
 /** A project as the command line names it. */
 export class Project {
   readonly #context: Context;
   readonly #source: ComposeSource;
   readonly #contents = new Map<string, ComposeContent>();
+  readonly #built: string[] = [];
+  /** False: images that are to be built are an error. */
+  mayBuild = true;
   #credentials: Record<string, RegistryCredentials> | undefined;
 
   private constructor(context: Context, source: ComposeSource) {
@@ -141,13 +156,18 @@ export class Project {
    * @param call sends the request; gets the source, and the credentials if the daemon asked for any
    */
   async request<T>(
-    call: (source: ComposeSource & { credentials?: Record<string, RegistryCredentials> }) => Promise<T>,
+    call: (source: AskedSource) => Promise<T>,
   ): Promise<T> {
     for (let round = 0;; round++) {
       const contents = [...this.#contents.values()];
       const credentials = this.#credentials === undefined ? {} : { credentials: this.#credentials };
       try {
-        return await call({ ...this.#source, ...(contents.length === 0 ? {} : { contents }), ...credentials });
+        return await call({
+          ...this.#source,
+          ...(contents.length === 0 ? {} : { contents }),
+          ...credentials,
+          ...this.built,
+        });
       } catch (e) {
         if (round >= MAX_ROUNDS || !(e instanceof NyxError) || e.details.op !== "compose.ask") throw e;
         await this.#bring(e.details.context ?? {});
@@ -155,14 +175,30 @@ export class Project {
     }
   }
 
+  /** Services whose images were built for this request. */
+  get built(): { built?: string[] } {
+    return this.#built.length === 0 ? {} : { built: this.#built };
+  }
+
   /** Gets what the daemon asked for. */
   async #bring(asked: Record<string, string | number | boolean>): Promise<void> {
     const list = (key: string): string[] => typeof asked[key] === "string" ? JSON.parse(asked[key]) : [];
     for (const path of list("wanted")) this.#contents.set(path, read(path, "which a compose file names"));
+    if (typeof asked["builds"] === "string") await this.#build(JSON.parse(asked["builds"]));
     const images = list("images");
     if (images.length === 0) return;
     const found = await Promise.all(images.map(async (ref) => [ref, await credentialsFor(ref)] as const));
     this.#credentials = Object.fromEntries(found.flatMap(([ref, c]) => c === undefined ? [] : [[ref, c]]));
+  }
+
+  async #build(specs: ComposeBuildSpec[]): Promise<void> {
+    if (!this.mayBuild) {
+      const list = specs.map((s) => `${s.service} (${s.image})`).join(", ");
+      throw new NyxError("failed_precondition", `Images are to be built, and --no-build was given: ${list}`);
+    }
+    const { buildAll } = await import("./build.ts");
+    await buildAll(this.#context, specs);
+    this.#built.push(...specs.map((s) => s.service));
   }
 
   /** What the files say that should be known, on standard error. */

@@ -54,7 +54,7 @@ export function buildArguments(paths: BuildPaths, job: JobPaths, request: BuildR
     ...flag("platform", request.platform),
     ...(request.no_cache === true ? ["--no-cache"] : []),
     ...(request.privileged === true ? ["--cap-add=all"] : []),
-    ...(request.shm_size_bytes === undefined ? [] : [`--shm-size=${request.shm_size_bytes}b`]),
+    ...(request.shm_size_bytes === undefined ? [] : [`--shm-size=${request.shm_size_bytes}`]),
     ...(request.ulimits ?? []).map((limit) => `--ulimit=${limit}`),
     ...(request.extra_hosts ?? []).map((line) => `--add-host=${hostLine(line, gateway)}`),
     ...pairs("--build-arg", request.args),

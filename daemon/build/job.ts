@@ -33,6 +33,8 @@ export class BuildJob {
   readonly #agents: AgentSockets;
   readonly #cgroup: string;
   #hasHeredocs = false;
+  /** Names of bases by the id that buildah knows. */
+  readonly #names = new Map<string, string>();
   /** Known when the worker unpacks: a port whose other end is closed already cannot be handed over. */
   readonly #upload = Promise.withResolvers<ByteSender | undefined>();
 
@@ -204,6 +206,8 @@ export class BuildJob {
       const id = ids.get(handle.manifestDigest) ?? await this.#handOverOne(handle, there);
       ids.set(handle.manifestDigest, id);
       images.set(name, id);
+      const hex = id.slice("sha256:".length);
+      if (!this.#names.has(hex)) this.#names.set(hex, name);
     }
     return images;
   }
@@ -242,7 +246,7 @@ export class BuildJob {
       env: this.#paths.environment(this.#job, this.#deps.proxies),
       signal: this.#abort.signal,
       sink: (stream, bytes) =>
-        stream === "stderr" || show === "shown" ? this.output.write(stream, bytes) : Promise.resolve(),
+        stream === "stderr" || show === "shown" ? this.output.write(stream, this.#named(bytes)) : Promise.resolve(),
     });
     if (code === 0) return;
     if (code === NOT_INSTALLED) {
@@ -257,6 +261,16 @@ export class BuildJob {
       said === undefined ? `Could not build: buildah ended with ${code}` : `Could not build: ${said}`,
       { context: { exitCode: code } },
     );
+  }
+
+  /** Output in which images have the names that the Dockerfile has for them. */
+  #named(bytes: Uint8Array): Uint8Array {
+    if (this.#names.size === 0) return bytes;
+    const text = new TextDecoder().decode(bytes);
+    // Bytes that are no text stay as they are.
+    if (!text.includes(baseName("sha256:"))) return bytes;
+    const shown = text.replace(/localhost\/nyx-base:([0-9a-f]{64})/g, (whole, hex) => this.#names.get(hex) ?? whole);
+    return new TextEncoder().encode(shown);
   }
 
   async #takeResult(): Promise<BuildResult> {

@@ -1,6 +1,6 @@
 /** Keys of the specification that nyx knows but cannot honour: each is named, with what happens instead. */
 
-import type { ComposeModel, ComposeService } from "../spec/compose.ts";
+import type { ComposeBuild, ComposeModel, ComposeService } from "../spec/compose.ts";
 import { own, sortedKeys } from "./dictionary.ts";
 import type { Diagnostics } from "./diagnostics.ts";
 import { locate, type ModelPath, pathText } from "./locate.ts";
@@ -21,6 +21,15 @@ const WITHOUT_EFFECT: readonly (readonly [keyof ComposeService, string])[] = [
   ["runtime", "nyx runs all containers with its own runtime"],
   ["storage_opt", "nyx's image store has no per-container options"],
   ["use_api_socket", "nyx hands its socket to no container; mount it under volumes: if you must"],
+];
+
+/** Keys of `build` without effect. */
+const BUILD_WITHOUT_EFFECT: readonly (readonly [keyof ComposeBuild, string])[] = [
+  ["cache_to", "the daemon keeps the steps of builds itself"],
+  ["entitlements", "use privileged: true"],
+  ["isolation", "it exists on Windows only"],
+  ["provenance", "the builder makes no attestations"],
+  ["sbom", "the builder makes no attestations"],
 ];
 
 /** Network drivers whose networks are nyx's own bridges. */
@@ -78,7 +87,19 @@ function sayService(name: string, service: ComposeService, say: Say): void {
   if (resources?.reservations?.cpus !== undefined) {
     say(at("deploy", "resources", "reservations", "cpus"), "there is one host only, so nothing is reserved");
   }
+  sayBuild(service, say, at);
   sayPlumbing(service, say, at);
+}
+
+function sayBuild(service: ComposeService, say: Say, at: (...rest: (string | number)[]) => ModelPath): void {
+  const { build } = service;
+  for (const [key, reason] of BUILD_WITHOUT_EFFECT) {
+    const value = build?.[key];
+    if (value !== undefined && value !== "false") say(at("build", key), reason);
+  }
+  if ((build?.platforms ?? []).length > 1) {
+    say(at("build", "platforms"), "an image has one platform here: this host's where it is listed, else the first");
+  }
 }
 
 function sayPlumbing(service: ComposeService, say: Say, at: (...rest: (string | number)[]) => ModelPath): void {

@@ -5,6 +5,7 @@
 
 import type { ContainerSummary } from "./api.ts";
 import type { ComposeDiagnostic, ComposePlan, PlanAction } from "./compose.ts";
+import type { MountSpec, PortMapping } from "./container.ts";
 import type { ErrorData } from "./errors.ts";
 import type { PullEvent, RegistryCredentials } from "./image.ts";
 
@@ -34,7 +35,8 @@ export interface ComposeSource {
   contents?: ComposeContent[];
   /**
    * True: when the files name others that were not sent, nothing is done, and the answer is an error `failed_precondition` whose
-   * context has `wanted`, a JSON list of paths. Default false: what was not sent does not exist.
+   * context has `wanted`, a JSON list of paths; or `builds`, a JSON list of {@linkcode ComposeBuildSpec}, when images are to be built
+   * first. Default false: what was not sent does not exist.
    */
   ask?: boolean;
   /** Variables for interpolation: the caller's environment. Not kept. */
@@ -45,6 +47,64 @@ export interface ComposeSource {
   project_directory?: string;
   /** `--profile`. */
   profiles?: string[];
+}
+
+/** A secret of a build: a file of the caller's, or its content. */
+export interface ComposeBuildSecret {
+  /** As the Dockerfile names it. */
+  id: string;
+  /** Absolute path on the caller's side. */
+  file?: string;
+  /** Text. */
+  content?: string;
+}
+
+/** What is to be built for a service. The caller has the files, so he sends them: see `POST /v1/build`. */
+export interface ComposeBuildSpec {
+  /** Service that it is for. */
+  service: string;
+  /** Name of its image. */
+  image: string;
+  /** Services whose images it uses. */
+  after: string[];
+  /** Directory on the caller's side, or a repository. */
+  context: string;
+  /** Path of the Dockerfile, relative to the context; default Dockerfile. */
+  dockerfile?: string;
+  /** Text in place of a Dockerfile. */
+  inline?: string;
+  /** Build arguments. */
+  args: Record<string, string>;
+  /** Labels of the image. */
+  labels: Record<string, string>;
+  /** Last stage wanted. */
+  target?: string;
+  /** Network of RUN. */
+  network?: string;
+  /** Platform of the image, where it is not the host's. */
+  platform?: string;
+  /** Use no step of an earlier build. */
+  no_cache?: boolean;
+  /** Look for newer base images. */
+  pull?: boolean;
+  /** All capabilities in RUN. */
+  privileged?: boolean;
+  /** Bytes of /dev/shm in RUN. */
+  shm_size_bytes?: number;
+  /** Lines of /etc/hosts in RUN. */
+  extra_hosts: string[];
+  /** Limits in RUN. */
+  ulimits: string[];
+  /** Secrets. */
+  secrets: ComposeBuildSecret[];
+  /** Agents and keys: id to path, or to nothing for the caller's agent. */
+  ssh: Record<string, string | null>;
+  /** Images whose steps may be used again. */
+  cache_from: string[];
+  /** Further contexts by name. */
+  contexts: Record<string, string>;
+  /** Further names of the image. */
+  tags: string[];
 }
 
 /** POST /v1/compose/plan, and what `up` plans by. */
@@ -65,6 +125,8 @@ export interface ComposePlanRequest extends ComposeSource {
   no_start?: boolean;
   /** Build images anew. */
   build?: boolean;
+  /** Services whose images the caller has just built. */
+  built?: string[];
   /** Overrides the services' own pull policies. */
   pull?: "always" | "missing" | "never";
   /** Containers by service. */
@@ -202,11 +264,23 @@ export interface ComposeDownResult {
 /** POST /v1/compose/config. */
 export interface ComposeConfigRequest extends ComposeSource {
   /** What to print; default the model. */
-  show?: "model" | "services" | "images" | "volumes" | "networks" | "profiles" | "hash" | "variables";
+  show?:
+    | "model"
+    | "services"
+    | "images"
+    | "volumes"
+    | "networks"
+    | "profiles"
+    | "hash"
+    | "variables"
+    | "environment"
+    | "builds";
   /** Of the model; default yaml. */
   format?: "yaml" | "json";
-  /** Services for `hash`, and whose profiles count as enabled. */
+  /** Services for `hash` and `builds`, and whose profiles count as enabled. */
   services?: string[];
+  /** Of `builds`: also what the services depend on. */
+  with_dependencies?: boolean;
   /** Keep variables as written. */
   no_interpolate?: boolean;
   /** Keep relative paths as written. */
@@ -281,6 +355,10 @@ export interface ComposePullRequest extends ComposeSource {
 export interface ComposeRunRequest extends ComposeSource {
   /** The service. */
   service: string;
+  /** Build its image anew. */
+  build?: boolean;
+  /** Services whose images the caller has just built. */
+  built?: string[];
   /** Instead of the service's command. */
   command?: string[];
   /** Instead of the service's entrypoint. */
@@ -297,6 +375,14 @@ export interface ComposeRunRequest extends ComposeSource {
   labels?: Record<string, string>;
   /** Publish the service's ports. */
   service_ports?: boolean;
+  /** Publish these ports. */
+  publish?: PortMapping[];
+  /** Beside the service's mounts; one of the same target replaces it. */
+  mounts?: MountSpec[];
+  /** Beside the service's capabilities. */
+  cap_add?: string[];
+  /** Beside those that the service drops. */
+  cap_drop?: string[];
   /** Names of the service count for the container too. */
   use_aliases?: boolean;
   /** Give it a terminal. */

@@ -10,6 +10,8 @@ export interface ImageOptions {
   pull?: "always" | "missing" | "never";
   /** `--build`. */
   build?: boolean;
+  /** Services whose images were just built. */
+  built?: readonly string[];
   /** Milliseconds since the epoch; for policies such as daily. */
   nowMs?: number;
 }
@@ -35,6 +37,7 @@ export function imageStep(
   });
   const policy = options.pull ?? service.pull_policy ?? "missing";
   if (service.build !== undefined) {
+    if (options.built?.includes(name) === true && present !== undefined) return {};
     if (options.build === true) return step("build", "--build was given");
     if (service.pull_policy === "build") return step("build", "pull_policy is build");
     if (present === undefined) return step("build", "the image does not exist");

@@ -43,7 +43,7 @@ import { projectList, projectRows } from "./list.ts";
 import { observe, observeByName } from "./observe.ts";
 import { makeOneOff } from "./one_off.ts";
 import { pullImages } from "./pull.ts";
-import { emptyProject, hasFiles, projectName, wanted } from "./source.ts";
+import { emptyProject, hasFiles, projectName, refuseBuilds, wanted } from "./source.ts";
 import type { ProjectStore } from "./store.ts";
 import { untilMet } from "./waiting.ts";
 
@@ -86,7 +86,7 @@ export class Compose implements ComposeService {
     for (const message of said) progress.onEvent({ event: "warning", message });
     let plan = await this.#plan(project, request);
     checkExpected(plan, request.expect, action);
-    refuseBuilds(plan, action);
+    refuseBuilds(plan, project, { action, ask: request.ask === true });
     const pulls = plan.steps.filter((s) => s.action === "pull").map((s) => s.target);
     if (pulls.length > 0 && request.ask === true && request.credentials === undefined) {
       throw wanted(action, { images: pulls });
@@ -129,6 +129,7 @@ export class Compose implements ComposeService {
         removeOrphans: remove_orphans,
         noStart: no_start,
         build: rest.build,
+        built: rest.built,
         pull: rest.pull,
         scale: rest.scale,
       }),
@@ -324,18 +325,6 @@ function checkExpected(plan: ComposePlan, expected: ComposePlan | undefined, act
   throw new NyxError(
     "failed_precondition",
     `Could not ${action}: ${why} since the plan was made; make a new one with nyx compose plan`,
-  );
-}
-
-/** Images that would have to be built. */
-function refuseBuilds(plan: ComposePlan, action: string): void {
-  const builds = plan.steps.filter((s) => s.action === "build");
-  if (builds.length === 0) return;
-  const list = builds.map((s) => `  ${s.service}: image ${s.target}: ${s.reason}`).join("\n");
-  throw new NyxError(
-    "unimplemented",
-    `Could not ${action}: nyx builds no images; build them elsewhere, such as with buildah, and bring them in with ` +
-      `nyx load\n${list}`,
   );
 }
 

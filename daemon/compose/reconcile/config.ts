@@ -1,6 +1,8 @@
 /** `config`: the model as text, and the lists that are made from it. */
 
 import type { ComposeConfigRequest, ComposeConfigResult } from "../../spec/compose_api.ts";
+import { buildSpecs } from "../builds.ts";
+import { withDependencies } from "../graph.ts";
 import {
   distinctImages,
   listHashes,
@@ -15,6 +17,12 @@ import type { ComposeProject } from "../project.ts";
 import { loadSource } from "./source.ts";
 
 const lines = (list: readonly string[]) => list.map((line) => `${line}\n`).join("");
+
+function buildServices(project: ComposeProject, { services, with_dependencies }: ComposeConfigRequest) {
+  return services === undefined || with_dependencies !== true
+    ? services
+    : [...withDependencies(project.model, services)];
+}
 
 function text(project: ComposeProject, request: ComposeConfigRequest): string {
   const { model } = project;
@@ -35,6 +43,10 @@ function text(project: ComposeProject, request: ComposeConfigRequest): string {
       return lines(listHashes(project, request.services ?? ["*"]).map(([name, hash]) => `${name} ${hash}`));
     case "variables":
       return printVariables(project);
+    case "environment":
+      return lines([...project.environment].map(([name, value]) => `${name}=${value}`).sort());
+    case "builds":
+      return `${JSON.stringify(buildSpecs(project, buildServices(project, request)), null, 2)}\n`;
   }
 }
 

@@ -12,7 +12,7 @@ import { applyPlan } from "./apply.ts";
 import type { ComposeEngine } from "./engine.ts";
 import type { ProjectFiles } from "./files.ts";
 import { oneOffPlan } from "./one_off_plan.ts";
-import { wanted } from "./source.ts";
+import { refuseBuilds, wanted } from "./source.ts";
 import { untilReady } from "./waiting.ts";
 
 /** What the surroundings give. */
@@ -30,7 +30,12 @@ function suffix(): string {
 
 /** The service's configuration as `run` changes it. */
 function configOf(service: ContainerConfig, project: string, request: ComposeRunRequest): ContainerConfig {
-  const { publish, restart: _restart, healthcheck, ...rest } = service;
+  const { publish: ports = [], restart: _restart, healthcheck, mounts: theirs = [], ...rest } = service;
+  const publish = [...request.service_ports === true ? ports : [], ...request.publish ?? []];
+  const mine = request.mounts ?? [];
+  const mounts = [...theirs.filter((m) => !mine.some((other) => other.target === m.target)), ...mine];
+  const capAdd = [...rest.capAdd ?? [], ...request.cap_add ?? []];
+  const capDrop = [...rest.capDrop ?? [], ...request.cap_drop ?? []];
   const networks = rest.networks?.map(({ aliases, ip: _ip, ip6: _ip6, mac: _mac, ...how }) =>
     request.use_aliases === true && aliases !== undefined ? { ...how, aliases } : how
   );
@@ -50,7 +55,10 @@ function configOf(service: ContainerConfig, project: string, request: ComposeRun
     ...defined({
       args,
       networks,
-      publish: request.service_ports === true ? publish : undefined,
+      publish: publish.length === 0 ? undefined : publish,
+      mounts: mounts.length === 0 ? undefined : mounts,
+      capAdd: capAdd.length === 0 ? undefined : capAdd,
+      capDrop: capDrop.length === 0 ? undefined : capDrop,
       entrypoint: request.entrypoint ?? rest.entrypoint,
       user: request.user ?? rest.user,
       workingDir: request.workdir ?? rest.workingDir,
@@ -75,7 +83,8 @@ export async function makeOneOff(
   if (desired.problems.length > 0) {
     throw new NyxError("failed_precondition", `Could not ${action}: ${desired.problems.join("; ")}`);
   }
-  const plan = await oneOffPlan(engine, project, service);
+  const plan = await oneOffPlan(engine, project, service, defined({ build: request.build, built: request.built }));
+  refuseBuilds(plan, project, { action, ask: request.ask === true });
   const pulls = plan.steps.filter((s) => s.action === "pull").map((s) => s.target);
   if (pulls.length > 0 && request.ask === true && request.credentials === undefined) {
     throw wanted(action, { images: pulls });

@@ -1,6 +1,7 @@
 /** What a one-off container needs that is not there: image, networks, volumes. */
 
 import type { ComposePlan } from "../../spec/compose.ts";
+import type { ImageOptions } from "../plan/images.ts";
 import { planObjects } from "../plan/objects.ts";
 import { worldDigest } from "../plan/world.ts";
 import type { ComposeProject } from "../project.ts";
@@ -12,11 +13,13 @@ export async function oneOffPlan(
   engine: ComposeEngine,
   project: ComposeProject,
   service: string,
+  images: ImageOptions = {},
 ): Promise<ComposePlan> {
   const world = await observe(engine, project);
   const { steps, blocked, warnings } = planObjects(project, world, new Set([service]), {
     noRecreate: true,
     nowMs: Date.now(),
+    ...images,
   });
   return { project: project.model.name, steps, blocked, warnings, world: worldDigest(world) };
 }

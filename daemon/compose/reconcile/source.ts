@@ -1,7 +1,9 @@
 /** From a request to a loaded project. The daemon reads no file for it: contents come with the request. */
 
-import type { ComposeContent, ComposeSource } from "../../spec/compose_api.ts";
+import type { ComposePlan } from "../../spec/compose.ts";
+import type { ComposeBuildSpec, ComposeContent, ComposeSource } from "../../spec/compose_api.ts";
 import { invalid, NyxError } from "../../spec/errors.ts";
+import { buildSpecs } from "../builds.ts";
 import { composeError } from "../diagnostics.ts";
 import { ContentBundle, type FileContent } from "../files.ts";
 import { loadProject } from "../load.ts";
@@ -86,14 +88,42 @@ export async function loadSource(source: ComposeSource, options: SourceOptions):
   return project;
 }
 
-/** The answer that asks for more: paths of files, references of images whose credentials may be needed. */
-export function wanted(action: string, lists: { wanted?: string[]; images?: string[] }): NyxError {
-  const what = Object.values(lists).flat();
+/** What is asked for: paths of files, references of images whose credentials may be needed, images to be built. */
+export interface WantedLists {
+  wanted?: string[];
+  images?: string[];
+  builds?: ComposeBuildSpec[];
+}
+
+/** The answer that asks for more. */
+export function wanted(action: string, lists: WantedLists): NyxError {
+  const what = [...lists.wanted ?? [], ...lists.images ?? [], ...(lists.builds ?? []).map((b) => b.image)];
   const entries = Object.entries(lists).map(([key, list]) => [key, JSON.stringify(list)]);
   return new NyxError("failed_precondition", `Could not ${action}: this was not sent: ${what.join(", ")}`, {
     op: "compose.ask",
     context: Object.fromEntries(entries),
   });
+}
+
+/**
+ * Images that have to be built first: the caller has the files, so he builds. The answer says what, and goes on with `built` next time.
+ *
+ * @throws NyxError failed_precondition when the plan has builds
+ */
+export function refuseBuilds(
+  plan: ComposePlan,
+  project: ComposeProject,
+  { action, ask }: { action: string; ask: boolean },
+): void {
+  const builds = plan.steps.filter((s) => s.action === "build");
+  if (builds.length === 0) return;
+  const services = builds.flatMap((s) => s.service ?? []);
+  if (ask) throw wanted(action, { builds: buildSpecs(project, services) });
+  const list = builds.map((s) => `  ${s.service}: image ${s.target}: ${s.reason}`).join("\n");
+  throw new NyxError(
+    "failed_precondition",
+    `Could not ${action}: images are to be built first, by nyx compose build or POST /v1/build\n${list}`,
+  );
 }
 
 /** A project of which only the name is known. */

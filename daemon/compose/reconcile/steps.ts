@@ -59,7 +59,7 @@ export class Steps {
       case "pull":
         return await this.#pull(step, signal);
       case "build":
-        throw new NyxError("unimplemented", `Could not build image ${step.target}: nyx builds no images`);
+        throw new NyxError("internal", `Could not build image ${step.target}: its files are the caller's`);
       case "create-network":
         return await this.#createNetwork(step.target);
       case "recreate-network":

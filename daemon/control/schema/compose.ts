@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { ComposeDiagnostic, ComposePlan } from "../../spec/compose.ts";
 import type * as api from "../../spec/compose_api.ts";
 import { invalid } from "../../spec/errors.ts";
+import { containerShape } from "./container.ts";
 import { containerSummary, errorData, fullId } from "./responses.ts";
 import { pullEvent } from "./responses.ts";
 import { graceSeconds, imageRef, integer, line, parsed, signalName, textMap } from "./values.ts";
@@ -79,6 +80,7 @@ const planShape = {
   remove_orphans: flag,
   no_start: flag,
   build: flag,
+  built: services,
   pull: z.enum(["always", "missing", "never"]).exactOptional(),
   scale: z.record(serviceName, integer(0, 10_000)).exactOptional(),
 };
@@ -121,9 +123,22 @@ export const downBody = sourced({
 }, false);
 /** Body of the config route. */
 export const configBody = sourced({
-  show: z.enum(["model", "services", "images", "volumes", "networks", "profiles", "hash", "variables"]).exactOptional(),
+  show: z.enum([
+    "model",
+    "services",
+    "images",
+    "volumes",
+    "networks",
+    "profiles",
+    "hash",
+    "variables",
+    "environment",
+    "builds",
+  ])
+    .exactOptional(),
   format: z.enum(["yaml", "json"]).exactOptional(),
   services,
+  with_dependencies: flag,
   no_interpolate: flag,
   no_path_resolution: flag,
   no_env_resolution: flag,
@@ -143,6 +158,8 @@ export const composePullBody = sourced({
 /** Body of the run route. */
 export const composeRunBody = sourced({
   service: serviceName,
+  build: flag,
+  built: services,
   command: texts.exactOptional(),
   entrypoint: texts.exactOptional(),
   environment: texts.exactOptional(),
@@ -151,6 +168,10 @@ export const composeRunBody = sourced({
   name: line(128).exactOptional(),
   labels: textMap.exactOptional(),
   service_ports: flag,
+  publish: containerShape.publish,
+  mounts: containerShape.mounts,
+  cap_add: containerShape.capAdd,
+  cap_drop: containerShape.capDrop,
   use_aliases: flag,
   tty: flag,
   interactive: flag,
