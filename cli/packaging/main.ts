@@ -18,7 +18,9 @@ import {
   DEFAULT_PATHS,
   HOST_ARCHITECTURE,
 } from "./compile.ts";
+import { deb, PACKAGE } from "./debian/deb.ts";
 import { install } from "./install.ts";
+import { archiveBundles, billOfMaterials, planRelease, writeChecksums } from "./release.ts";
 import { PROGRAMS } from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
@@ -53,8 +55,9 @@ function architectures(flags: Flags): Architecture[] {
   return found;
 }
 
-/** Compiles both programs; those of this machine's architecture are run once and get the short names `nyx` and `nyxd`. */
-async function compileBoth(bundles: Bundles, wanted: readonly Architecture[], paths: CompiledPaths): Promise<void> {
+/** Compiles both programs for each architecture, and gives the files' names. Those of this machine's architecture are run once and get the short names `nyx` and `nyxd`. */
+async function compileBoth(bundles: Bundles, wanted: readonly Architecture[], paths: CompiledPaths): Promise<string[]> {
+  const made: string[] = [];
   for (const architecture of wanted) {
     for (const program of Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[]) {
       const path = `${DIST}/${program}-${architecture}`;
@@ -70,8 +73,36 @@ async function compileBoth(bundles: Bundles, wanted: readonly Architecture[], pa
         await Deno.symlink(`${program}-${architecture}`, `${DIST}/${program}`);
       }
       say(`${path}${shown ? ` and ${DIST}/${program}` : ""}`);
+      made.push(`${program}-${architecture}`);
     }
   }
+  return made;
+}
+
+/** Makes the packages, and gives their names. */
+async function packages(wanted: readonly Architecture[], bill: string): Promise<string[]> {
+  const made: string[] = [];
+  for (const architecture of wanted) {
+    const path = await deb({ root: ROOT, outDir: DIST, architecture, sbom: bill });
+    say(path);
+    made.push(path.slice(DIST.length + 1));
+  }
+  return made;
+}
+
+async function release(flags: Flags): Promise<void> {
+  const { version, notes } = await planRelease(ROOT, flags["allow-dirty"] === true);
+  const wanted = architectures(flags);
+  const bundles = await bundle({ root: ROOT, outDir: DIST });
+  // First what may be impossible here.
+  const executables = flags["compile"] === false ? [] : await compileBoth(bundles, wanted, DEFAULT_PATHS);
+  const bill = await billOfMaterials(ROOT);
+  const texts = { [`nyx-${version}.cdx.json`]: bill, [`nyx-${version}-changes.md`]: `${notes.text}\n` };
+  for (const [name, content] of Object.entries(texts)) Deno.writeTextFileSync(`${DIST}/${name}`, content);
+  const archive = await archiveBundles(ROOT, bundles, version);
+  const debs = await packages(wanted, bill);
+  await writeChecksums(DIST, [...executables, ...Object.keys(texts), archive, ...debs]);
+  for (const name of [...Object.keys(texts), archive, "SHA256SUMS"]) say(`${DIST}/${name}`);
 }
 
 const TASKS: Readonly<Record<string, Task>> = {
@@ -119,6 +150,25 @@ const TASKS: Readonly<Record<string, Task>> = {
       };
       await compileBoth(await bundle({ root: ROOT, outDir: DIST }), architectures(flags), paths);
     },
+  },
+  deb: {
+    summary: `Make Debian packages, dist/${PACKAGE}_VERSION_ARCH.deb, which carry the deno that they need`,
+    flags: { arch: { ...ARCH_FLAG.arch, help: `amd64 or arm64 (default this machine's, ${HOST_ARCHITECTURE})` } },
+    async run(flags) {
+      await packages(
+        text(flags, "arch") === undefined ? [HOST_ARCHITECTURE] : architectures(flags),
+        await billOfMaterials(ROOT),
+      );
+    },
+  },
+  release: {
+    summary: "Make all that a release consists of, with notes, a bill of materials and SHA256SUMS",
+    flags: {
+      ...ARCH_FLAG,
+      compile: { type: "bool", help: "executables too (default; --no-compile where there is no denort)" },
+      "allow-dirty": { type: "bool", help: "although the source is not what is committed" },
+    },
+    run: release,
   },
 };
 

@@ -3,7 +3,7 @@ import { bundle } from "../../cli/packaging/bundle.ts";
 import { bundled, nyxdLauncher, nyxLauncher } from "../../cli/packaging/launchers.ts";
 import { LIBRARIES } from "../../daemon/permissions.ts";
 import { VERSION } from "../../daemon/spec/version.ts";
-import { copyWithLibraries, inOwnRoot } from "../support/own_root.ts";
+import { copyWithLibraries, inOwnRoot, removeCgroups } from "../support/own_root.ts";
 import { busyboxImage } from "../support/oci.ts";
 import { run } from "../support/random_tree.ts";
 
@@ -77,6 +77,7 @@ Deno.test("bundles: in a root with deno, crun and busybox alone, nyx and nyxd ru
     ], `${text}\n${errors}\n${log}`);
     assert.equal(errors, "");
   } finally {
+    await removeCgroups(`nyx-bundle-${Deno.pid}`);
     Deno.removeSync(dir, { recursive: true });
   }
 });

@@ -38,13 +38,14 @@ const VERSION = 1;
 /** What is installed on top of minbase, chosen for many small files, links and directories. */
 const PACKAGES = ["python3", "perl", "git", "vim", "tzdata", "locales", "ca-certificates", "gcc", "manpages", "file"];
 
-function release(): string {
+/** Codename of the Debian that this machine runs. */
+export function release(): string {
   const codename = /^VERSION_CODENAME=(.*)$/m.exec(Deno.readTextFileSync("/etc/os-release"))?.[1];
   return codename ?? "stable";
 }
 
 /** The machine's own sources, so that its mirror and keys are used. */
-function sources(): string[] {
+export function sources(): string[] {
   for (const path of ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"]) {
     try {
       if (Deno.statSync(path).size > 0) return [path];
@@ -85,7 +86,7 @@ async function build(tar: string): Promise<DebianRoot> {
 }
 
 /** Holds the cache for one process at a time and gives what a record says, or makes it. */
-async function cached<T>(name: string, valid: (value: T) => boolean, make: () => Promise<T>): Promise<T> {
+export async function cached<T>(name: string, valid: (value: T) => boolean, make: () => Promise<T>): Promise<T> {
   Deno.mkdirSync(CACHE_DIR, { recursive: true });
   const k = linuxFile();
   using lock = new OwnedFd(k, k.openat(AT_FDCWD, `${CACHE_DIR}/${name}.lock`, O.CREAT | O.RDWR | O.CLOEXEC, 0o600));

@@ -59,6 +59,17 @@ export async function inOwnRoot(root: string, script: string, limitMs = 120_000)
   return { code, text: text(stdout), errors: text(stderr) };
 }
 
+/** Removes the empty cgroups of a nyxd that ran in such a root under `--cgroup-parent=/NAME`, and was killed with it. */
+export async function removeCgroups(name: string): Promise<void> {
+  const args = ["/sys/fs/cgroup", "-maxdepth", "6", "-depth", "-type", "d", "-path", `*/${name}*`];
+  // A process that was killed stays in its cgroup until it is reaped.
+  for (let i = 0; i < 30; i++) {
+    await new Deno.Command("find", { args: [...args, "-exec", "rmdir", "{}", "+"], stderr: "null" }).output();
+    if ((await new Deno.Command("find", { args, stderr: "null" }).output()).stdout.length === 0) return;
+    await new Promise((r) => setTimeout(r, 100));
+  }
+}
+
 /** Copies a program or library into a root, at its own path, with the libraries that it needs. */
 export function copyWithLibraries(root: string, path: string, target: string = path): void {
   const copy = (from: string, to: string) => {
