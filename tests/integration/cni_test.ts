@@ -221,6 +221,27 @@ function exists(path: string): boolean {
   }
 }
 
+Deno.test("repair: a flushed rule set and a deleted bridge come back, with the rules that plugins made and the containers' ports", async () => {
+  await using host = new CniHost();
+  const { worker } = await host.start();
+  const web = await setup(worker, "web", { ports: [{ hostPort: 8080, containerPort: 80 }] });
+  const other = await setup(worker, "other");
+  serve(host, web.netnsPath, "web");
+  assert.ok(await says(host.hosts.lan, "192.168.77.1:8080", "web"));
+  host.run("nft", "flush", "ruleset");
+  assert.ok(await says(host.hosts.lan, "192.168.77.1:8080", "web"), "the published port is back");
+  const accepts = () => host.traces("-s 10.66.0.2/32 -j ACCEPT").length;
+  for (let i = 0; i < 100 && accepts() === 0; i++) await new Promise((r) => setTimeout(r, 50));
+  assert.equal(accepts(), 1, "and firewall's rule");
+  host.run("ip", "link", "del", "nyxcni0");
+  let reached = false;
+  for (let i = 0; i < 100 && !reached; i++) reached = pings(other.netnsPath, web.endpoints[0]?.ip ?? "");
+  assert.ok(reached, "containers of the network meet again");
+  await worker.call("teardown", { id: web.id });
+  await worker.call("teardown", { id: other.id });
+  assert.deepEqual([host.traces("10.66.0."), host.veths()], [[], []]);
+});
+
 Deno.test("CHECK: what somebody takes away from plugins' work is told by facts", async () => {
   await using host = new CniHost();
   const { worker } = await host.start();

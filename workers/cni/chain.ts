@@ -137,6 +137,18 @@ export class Chain {
     }
   }
 
+  /**
+   * Has some plugins of an attached container do their work again, with what ADD came to: those that find their own rules, and add
+   * only what is missing.
+   *
+   * @param types the plugins that do
+   * @returns what failed
+   */
+  async mend(attachment: Attachment, result: unknown, types: ReadonlySet<string>): Promise<NyxError[]> {
+    const plugins = attachment.list.plugins.filter((p) => types.has(p.type));
+    return await collect(plugins, (plugin) => this.#run("ADD", attachment, plugin, result));
+  }
+
   /** Whether CHECK may be asked: from 0.4.0 on, and not where the configuration forbids it. */
   checkable({ cniVersion, disableCheck }: ConfigList): boolean {
     return atLeast(cniVersion, "0.4.0") && !disableCheck;

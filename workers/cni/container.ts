@@ -126,6 +126,23 @@ export async function checkContainer(s: CniSession, id: string): Promise<string[
   return problems;
 }
 
+/** Plugins whose ADD finds the rules it made before, and adds those that are missing. */
+const MENDING = new Set(["portmap", "firewall"]);
+
+/**
+ * Puts back what somebody took out of the host's rules under a container, such as by `nft flush ruleset`.
+ *
+ * @returns what is not as it was all the same
+ */
+export async function mend(s: CniSession, id: string): Promise<string[]> {
+  const errors: NyxError[] = [];
+  for (const attachment of s.cache.of(id)) {
+    if (attachment.result === undefined || s.pending.has(attachment)) continue;
+    errors.push(...await s.chain.mend(attachment, attachment.result.raw, MENDING));
+  }
+  return [...errors.map((e) => e.message), ...await checkContainer(s, id)];
+}
+
 /** Names of interfaces inside that exist, for messages and choices. */
 export function interfacesInside(s: CniSession, id: string): string[] {
   using netns = openNetns(s.net.kernel, netnsPath(s.net, id), s.net.buffer);

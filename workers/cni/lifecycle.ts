@@ -22,15 +22,12 @@ import { checkId, syncTable } from "../network/session.ts";
 import { detach } from "./attach.ts";
 import { ResultCache } from "./cache.ts";
 import { Chain } from "./chain.ts";
-import { adopt, checkContainer } from "./container.ts";
+import { adopt } from "./container.ts";
 import { programsOf } from "./discover.ts";
 import { CNI_DRIVERS, type CniDriver, pluginsOf } from "./generate.ts";
 import { PLUGIN_TIMEOUT_MS } from "./plugin.ts";
 import type { ConfigList } from "./conflist.ts";
 import { type CniSession, discovered, findTarget, rediscover } from "./session.ts";
-
-/** How often detaching what could not be detached is tried again. */
-const RETRY_MS = 30_000;
 
 /** Opens everything, ensures networks, adopts what runs and detaches the rest. */
 export async function open(
@@ -208,64 +205,9 @@ async function detachStrangers(s: CniSession, live: ReadonlySet<string>): Promis
 }
 
 /** Lists of all networks. */
-function allLists(s: CniSession): ConfigList[] {
+export function allLists(s: CniSession): ConfigList[] {
   const own = [...s.managed.keys()].map((name) => findTarget(s, name).list({ ifname: "eth0", gateway: true }));
   return [...own, ...[...rediscover(s).lists.values()].map((f) => f.list)];
-}
-
-/** What is done beside requests: garbage of plugins that collect it, CHECK of what was adopted, what could not be detached. */
-export class Chores implements Disposable {
-  readonly #session: CniSession;
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #ended = false;
-
-  /** @param session whose chores they are */
-  constructor(session: CniSession) {
-    this.#session = session;
-  }
-
-  /**
-   * Begins.
-   *
-   * @param ofContainer runs work on a container behind what is under way on it
-   */
-  start(ofContainer: (id: string, work: () => Promise<unknown>) => Promise<unknown>): void {
-    this.#timer = setInterval(() => void this.#retry(ofContainer), RETRY_MS);
-    void this.#begin(ofContainer).catch((e) =>
-      this.#session.net.log("warn", "Could not look over CNI networks", { error: String(e) })
-    );
-  }
-
-  async #begin(ofContainer: (id: string, work: () => Promise<unknown>) => Promise<unknown>): Promise<void> {
-    const s = this.#session;
-    for (const list of allLists(s)) {
-      const valid = s.cache.ids().flatMap((id) => s.cache.of(id)).filter((a) => a.network === list.name)
-        .map(({ containerId: containerID, ifname }) => ({ containerID, ifname }));
-      for (const e of await s.chain.collectGarbage(list, valid)) s.net.log("warn", e.message, {});
-    }
-    for (const id of [...s.net.active.keys()]) {
-      if (this.#ended) return;
-      await ofContainer(id, async () => {
-        if (!s.net.active.has(id)) return;
-        for (const text of await checkContainer(s, id)) s.net.log("warn", `${text}; restart the container`, { id });
-      });
-    }
-  }
-
-  async #retry(ofContainer: (id: string, work: () => Promise<unknown>) => Promise<unknown>): Promise<void> {
-    const s = this.#session;
-    for (const attachment of [...s.pending.keys()]) {
-      if (this.#ended) return;
-      await ofContainer(attachment.containerId, async () => {
-        if (s.pending.has(attachment)) await detach(s, attachment);
-      }).catch((e) => s.net.log("warn", "Could not detach a container", { error: String(e) }));
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#ended = true;
-    clearInterval(this.#timer);
-  }
 }
 
 /** What stands in the way of containers, on the side of plugins. */

@@ -17,7 +17,8 @@ import { emitter, serve } from "../serve.ts";
 import { change } from "./change.ts";
 import { setup, takeDown } from "./container.ts";
 import { facts } from "./facts.ts";
-import { Chores, ensureNetwork, findings, forgetNetwork, open, removeNetwork } from "./lifecycle.ts";
+import { Chores } from "./chores.ts";
+import { ensureNetwork, findings, forgetNetwork, open, removeNetwork } from "./lifecycle.ts";
 import { checkRange, plan, reserve } from "./reservation.ts";
 import { type CniSession, discovered } from "./session.ts";
 import { ConfigWatch } from "./watch.ts";
@@ -27,11 +28,15 @@ const env: Environment = {
   kernel: { ns: linuxNamespace(), socket: linuxSocket() },
   openNft,
   log,
-  onRepair: (what) => event({ kind: "repaired", what }),
+  onRepair: (what) => {
+    event({ kind: "repaired", what });
+    chores?.mend();
+  },
 };
 const serial = new Serial();
 let session: CniSession | undefined;
 let beside: DisposableStack | undefined;
+let chores: Chores | undefined;
 
 function ready(): CniSession {
   if (session !== undefined) return session;
@@ -55,9 +60,14 @@ function ofContainer<T>(id: string, work: (s: CniSession) => T | Promise<T>): Pr
   });
 }
 
-async function end(): Promise<void> {
+function endChores(): void {
   beside?.[Symbol.dispose]();
   beside = undefined;
+  chores = undefined;
+}
+
+async function end(): Promise<void> {
+  endChores();
   if (session !== undefined) await close(session.net);
   session = undefined;
 }
@@ -77,7 +87,8 @@ serve<NetworkStage>("network", {
     beside = new DisposableStack();
     beside.use(new ConfigWatch(opened.confDir, () => event({ kind: "networks", networks: discovered(opened) })))
       .start();
-    beside.use(new Chores(opened)).start((id, work) => ofContainer(id, work));
+    chores = beside.use(new Chores(opened, (id, work) => ofContainer(id, work)));
+    chores.start();
     return { ...result, warnings: [...result.warnings, ...opened.net.advice.now().map((f) => f.text)] };
   },
   ensureNetwork: async ({ network }) => {
@@ -125,8 +136,7 @@ serve<NetworkStage>("network", {
   probe: (request, { signal }) => probe(env.kernel, request, signal),
   shutdown: async ({ keepNetworks }) => {
     const s = ready();
-    beside?.[Symbol.dispose]();
-    beside = undefined;
+    endChores();
     await shutdown(s.net, keepNetworks);
     session = undefined;
   },

@@ -2,6 +2,8 @@
 
 /** Changes come in bursts: an editor writes, renames, and touches. */
 const SETTLE_MS = 100;
+/** How often a directory is looked for that is not there yet. */
+const SEARCH_MS = 5000;
 
 /** Watches one directory until it is disposed. */
 export class ConfigWatch implements Disposable {
@@ -9,9 +11,10 @@ export class ConfigWatch implements Disposable {
   readonly #onChange: () => void;
   #watcher: Deno.FsWatcher | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #search: ReturnType<typeof setInterval> | undefined;
 
   /**
-   * @param dir directory; one that is missing is not watched
+   * @param dir directory
    * @param onChange told some time after the last change
    */
   constructor(dir: string, onChange: () => void) {
@@ -19,15 +22,24 @@ export class ConfigWatch implements Disposable {
     this.#onChange = onChange;
   }
 
-  /** Begins. */
+  /** Begins; a directory that is missing is looked for now and then. */
   start(): void {
+    if (this.#open()) return;
+    this.#search = setInterval(() => {
+      if (this.#open()) this.#onChange();
+    }, SEARCH_MS);
+  }
+
+  #open(): boolean {
     try {
       this.#watcher = Deno.watchFs(this.#dir, { recursive: false });
     } catch (e) {
-      if (e instanceof Deno.errors.NotFound) return;
+      if (e instanceof Deno.errors.NotFound) return false;
       throw e;
     }
+    clearInterval(this.#search);
     void this.#follow(this.#watcher);
+    return true;
   }
 
   async #follow(watcher: Deno.FsWatcher): Promise<void> {
@@ -40,6 +52,7 @@ export class ConfigWatch implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    clearInterval(this.#search);
     this.#watcher?.close();
   }
 }

@@ -1,0 +1,92 @@
+/** What the CNI worker does beside requests: looks over what it adopted, mends, collects garbage, detaches what could not be. */
+
+import { detach } from "./attach.ts";
+import { checkContainer, mend } from "./container.ts";
+import { allLists } from "./lifecycle.ts";
+import type { CniSession } from "./session.ts";
+
+/** How often detaching what could not be detached is tried again. */
+const RETRY_MS = 30_000;
+
+/** Runs work on a container behind what is under way on it. */
+export type OfContainer = (id: string, work: () => Promise<unknown>) => Promise<unknown>;
+
+/** Chores of one session, until it is disposed. */
+export class Chores implements Disposable {
+  readonly #session: CniSession;
+  readonly #ofContainer: OfContainer;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #mending: Promise<void> | undefined;
+  #mendAgain = false;
+  #ended = false;
+
+  /**
+   * @param session whose chores they are
+   * @param ofContainer runs work on a container in its turn
+   */
+  constructor(session: CniSession, ofContainer: OfContainer) {
+    this.#session = session;
+    this.#ofContainer = ofContainer;
+  }
+
+  /** Begins. */
+  start(): void {
+    this.#timer = setInterval(() => void this.#retry(), RETRY_MS);
+    void this.#begin().catch((e) => this.#warn("Could not look over CNI networks", e));
+  }
+
+  /** Puts the rules of all containers back, soon after; asked again meanwhile, it does so once more. */
+  mend(): void {
+    this.#mendAgain = true;
+    this.#mending ??= this.#mendAll().catch((e) => this.#warn("Could not mend containers' rules", e)).finally(() =>
+      this.#mending = undefined
+    );
+  }
+
+  #warn(text: string, e: unknown): void {
+    this.#session.net.log("warn", text, { error: String(e) });
+  }
+
+  async #begin(): Promise<void> {
+    const s = this.#session;
+    for (const list of allLists(s)) {
+      const valid = s.cache.ids().flatMap((id) => s.cache.of(id)).filter((a) => a.network === list.name)
+        .map(({ containerId: containerID, ifname }) => ({ containerID, ifname }));
+      for (const e of await s.chain.collectGarbage(list, valid)) s.net.log("warn", e.message, {});
+    }
+    await this.#eachActive((id) => checkContainer(s, id));
+  }
+
+  async #mendAll(): Promise<void> {
+    while (this.#mendAgain && !this.#ended) {
+      this.#mendAgain = false;
+      await this.#eachActive((id) => mend(this.#session, id));
+    }
+  }
+
+  async #eachActive(look: (id: string) => Promise<string[]>): Promise<void> {
+    const { net } = this.#session;
+    for (const id of [...net.active.keys()]) {
+      if (this.#ended) return;
+      await this.#ofContainer(id, async () => {
+        if (!net.active.has(id)) return;
+        for (const text of await look(id)) net.log("warn", `${text}; restart the container`, { id });
+      });
+    }
+  }
+
+  async #retry(): Promise<void> {
+    const { pending } = this.#session;
+    for (const attachment of [...pending.keys()]) {
+      if (this.#ended) return;
+      await this.#ofContainer(attachment.containerId, async () => {
+        if (pending.has(attachment)) await detach(this.#session, attachment);
+      }).catch((e) => this.#warn("Could not detach a container", e));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    clearInterval(this.#timer);
+  }
+}
