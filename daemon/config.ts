@@ -2,6 +2,7 @@
 
 import { type Level, LOG_LEVELS } from "./log/logger.ts";
 import { invalid, NyxError } from "./spec/errors.ts";
+import { parseSize } from "./spec/parse/size.ts";
 import { parseCgroupParent } from "./spec/parse/paths.ts";
 import { DEFAULT_BIN_DIR, DEFAULT_CONF_DIR } from "../workers/cni/permissions.ts";
 
@@ -32,6 +33,8 @@ export interface DaemonConfig {
   insecureRegistries: string[];
   logLevel: Level;
   stopContainersOnExit: boolean;
+  /** Bytes that all logs together may take; "default" is a share of the file system, Infinity no bound. */
+  logBudgetBytes: number | "default";
   /** Binary for `--init`. */
   initPath?: string;
   /** Network namespaces kept ready. */
@@ -83,6 +86,11 @@ export const FLAGS: readonly Flag[] = [
   { name: "init-path", value: "PATH", help: "init binary for --init (default catatonit or tini where installed)" },
   { name: "netns-pool", value: "N", help: "network namespaces kept ready (default 4)" },
   { name: "cgroup-parent", value: "PATH", help: "parent cgroup of containers (default /nyx)" },
+  {
+    name: "log-budget",
+    value: "SIZE|off",
+    help: "most that all containers' logs may take together (default a tenth of the file system)",
+  },
   { name: "log-level", value: LOG_LEVELS.join("|"), help: "lowest level logged (default info)" },
   { name: "stop-containers-on-exit", help: "stop all containers when the daemon is told to stop" },
   { name: "version", help: "print the version" },
@@ -140,6 +148,15 @@ function listedDir(field: string, value: string): string {
 function absolute(field: string, value: string): string {
   if (!value.startsWith("/") || value.includes("\0")) throw invalid(`--${field}`, value, "use an absolute path");
   return value.length > 1 ? value.replace(/\/+$/, "") : value;
+}
+
+/** A bound on all logs. */
+function logBudget(value: string | undefined): DaemonConfig["logBudgetBytes"] {
+  if (value === undefined) return "default";
+  if (value === "off") return Infinity;
+  const bytes = parseSize(value, "--log-budget");
+  if (bytes <= 0) throw invalid("--log-budget", value, "use a size such as 20g, or off");
+  return bytes;
 }
 
 /** A base directory that its workers can be confined to: Deno gives no scoped access below the kernel's file systems. */
@@ -223,6 +240,7 @@ export function parseArgs(args: readonly string[], env: (name: string) => string
       logLevel: oneOf("log-level", get("log-level") ?? "info", LOG_LEVELS),
       stopContainersOnExit: flags.has("stop-containers-on-exit"),
       ...(init === undefined ? {} : { initPath: absolute("init-path", init) }),
+      logBudgetBytes: logBudget(get("log-budget")),
       netnsPool: pool,
       cgroupParent: parseCgroupParent(get("cgroup-parent") ?? "/nyx", "--cgroup-parent"),
     },

@@ -35,8 +35,17 @@ Deno.test("parseArgs: bad values are refused with the flag, the value and what i
       [["--nonsense"], /Unknown argument "--nonsense"/],
       [["--socket"], /needs a value/],
       [["--netns-pool", "1e9"], /--netns-pool/],
+      [["--log-budget", "much"], /--log-budget/],
+      [["--log-budget", "0"], /--log-budget.*off/],
     ] as [string[], RegExp][]
   ) assert.throws(() => parseArgs(args, none), { message }, args.join(" "));
+});
+
+Deno.test("parseArgs: --log-budget is a size or off; without it a share of the file system", () => {
+  assert.deepEqual(
+    [run([]).logBudgetBytes, run(["--log-budget=2g"]).logBudgetBytes, run(["--log-budget", "off"]).logBudgetBytes],
+    ["default", 2 * 1024 ** 3, Infinity],
+  );
 });
 
 Deno.test("helpText: names every flag once", () => {

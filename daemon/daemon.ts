@@ -12,7 +12,8 @@ import { groupId } from "./host_files.ts";
 import { lockBaseDir } from "./lock.ts";
 import type { Logger } from "./log/logger.ts";
 import { assemble, type Parts, SHARED_DIRS } from "./parts.ts";
-import { recover } from "./supervisor/recover.ts";
+import { recover, startAtBoot } from "./supervisor/recover.ts";
+import { budgetOf, LogBudget } from "./system/log_budget.ts";
 import { LoopDelay } from "./system/loop_delay.ts";
 import { System } from "./system/system.ts";
 import { type WorkerEvents, Workers } from "./workers.ts";
@@ -35,6 +36,7 @@ export class Daemon {
   readonly #lock: Disposable;
   readonly #parts: Parts;
   readonly #delay = new LoopDelay();
+  #logBudget: LogBudget | undefined;
   #control: ControlServer | undefined;
   /** Aborted when the daemon stops. */
   readonly #ending = new AbortController();
@@ -63,12 +65,13 @@ export class Daemon {
     const { supervisor, deps, images, volumes, networks, compose, engine, builder } = this.#parts;
     const { events, host, addresses, crunVersion, warnings } = this.#parts;
     for (const warning of warnings) this.#log.warn(warning);
-    const { recovery, later } = await recover(supervisor, deps, (c) => hasDependencies(c.record.spec.labels));
+    const { recovery, now, later } = await recover(supervisor, deps, (c) => hasDependencies(c.record.spec.labels));
     if (Object.values(recovery).some((n) => n > 0)) {
       this.#log.info("Containers of an earlier run were taken in", { ...recovery });
     }
     await Promise.all([images.collectGarbage(), builder.recover()]);
     this.#delay.start();
+    const logBudget = await this.#watchLogs();
     const system = new System({
       config: this.#config,
       host,
@@ -82,6 +85,7 @@ export class Daemon {
       builder,
       events,
       delay: this.#delay,
+      logBudget,
       warnings,
       stop: () => void this.stop({ stopContainers: false }).then(exit),
     });
@@ -93,8 +97,23 @@ export class Daemon {
       log: this.#log,
     });
     events.emit("daemon", "start", socket);
-    // What waits for others may take its time: the API answers meanwhile.
-    this.#boot = startInOrder(engine, later, { signal: this.#ending.signal, log: this.#log });
+    // Starting may take its time, most of all what waits for others: the API answers meanwhile.
+    const { signal } = this.#ending;
+    this.#boot = startAtBoot(now, { deps, signal })
+      .then(() => startInOrder(engine, later, { signal, log: this.#log }));
+  }
+
+  /** Begins to hold all logs to their budget. */
+  async #watchLogs(): Promise<LogBudget> {
+    const { baseDir, logBudgetBytes } = this.#config;
+    const budget = new LogBudget({
+      dir: `${baseDir}/logs`,
+      budgetBytes: await budgetOf(logBudgetBytes, baseDir),
+      log: this.#log,
+      onTrimmed: (trimmed) => this.#parts.supervisor.logTrimmed(trimmed),
+    });
+    budget.start();
+    return this.#logBudget = budget;
   }
 
   /**
@@ -139,6 +158,7 @@ export class Daemon {
     events.emit("daemon", "stop", this.#config.socket);
     await attempt("write the events", () => events.close());
     this.#delay.stop();
+    this.#logBudget?.stop();
     this.#workers.terminate();
     this.#lock[Symbol.dispose]();
     this.#log.info("nyxd has stopped", { containersRunning: keep });

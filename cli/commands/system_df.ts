@@ -39,7 +39,10 @@ export const command = defineCommand({
       terminal: context.out.isTerminal,
     }));
     if (flags.format === undefined || flags.format === "table") {
-      context.out.text(`\nBase directory: ${formatSize(total)}\n`);
+      const limits = rows.flatMap(({ type, limit }) =>
+        limit === undefined ? [] : [`${TITLES[type] ?? type} may take ${formatSize(limit)} (nyxd --log-budget)\n`]
+      );
+      context.out.text(`\nBase directory: ${formatSize(total)}\n${limits.join("")}`);
     }
     return EXIT.ok;
   },

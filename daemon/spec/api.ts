@@ -382,10 +382,12 @@ export interface VolumeInfo {
 export interface NetworkSubnet {
   /** CIDR. */
   subnet: string;
-  /** The host's address in it, where nyx's resolver answers. */
+  /** The host's address in it, where nyx's resolver answers; of macvlan and ipvlan the router's. */
   gateway: string;
   /** CIDR inside the subnet, from which addresses are given out unasked. */
   ipRange?: string;
+  /** Addresses that others on the network have, by a name for each: they are never given out. */
+  auxAddresses?: Record<string, string>;
 }
 
 /** A container in a network. */
@@ -412,7 +414,7 @@ export interface NetworkInfo {
   id: string;
   /** Unique name. */
   name: string;
-  /** bridge; with --net-driver cni also ptp, macvlan, and the first plugin of a network that a file defines. */
+  /** bridge, macvlan or ipvlan; with --net-driver cni bridge, ptp, macvlan, and the first plugin of a network that a file defines. */
   driver: string;
   /** RFC 3339. */
   created: string;
@@ -420,8 +422,10 @@ export interface NetworkInfo {
   default: boolean;
   /** Interface on the host; empty where there is none of its own. */
   bridge: string;
-  /** macvlan: the interface of the host that it shares. */
+  /** macvlan and ipvlan: the interface of the host that it shares. */
   parent?: string;
+  /** macvlan and ipvlan: how it shares it; missing means bridge or l2. */
+  mode?: string;
   /** IPv4 first. */
   subnets: NetworkSubnet[];
   /** No way in or out. */
@@ -456,7 +460,7 @@ export interface NetworkFile {
 export interface NetworkCreateRequest {
   /** Unique. */
   name: string;
-  /** `bridge`; with --net-driver cni also `ptp` and `macvlan`. */
+  /** `bridge` (default), `macvlan` or `ipvlan`; with --net-driver cni `bridge`, `ptp` or `macvlan`. */
   driver?: string;
   /** At most one for each family; without an IPv4 one a free one is chosen. */
   subnets?: {
@@ -466,6 +470,8 @@ export interface NetworkCreateRequest {
     gateway?: string;
     /** CIDR inside the subnet, from which addresses are given out unasked. */
     ipRange?: string;
+    /** Addresses that others on the network have, by a name for each: they are never given out. */
+    auxAddresses?: Record<string, string>;
   }[];
   /** No way in or out, nothing is published. */
   internal?: boolean;
@@ -473,7 +479,7 @@ export interface NetworkCreateRequest {
   ipv6?: boolean;
   /** Free labels. */
   labels?: Record<string, string>;
-  /** com.docker.network.driver.mtu, com.docker.network.bridge.name; for macvlan parent. */
+  /** com.docker.network.driver.mtu, com.docker.network.bridge.name; for macvlan and ipvlan parent, macvlan_mode, ipvlan_mode. */
   options?: Record<string, string>;
 }
 
@@ -531,6 +537,8 @@ export interface DiskUsageRow {
   size: number;
   /** Bytes that pruning would free. */
   reclaimable: number;
+  /** Bytes that it may take at most, where nyxd sees to that. */
+  limit?: number;
 }
 
 /** GET /v1/system/df. */

@@ -13,7 +13,7 @@ export interface Bootable {
 }
 
 /** Ids of the containers whose namespaces a container joins. */
-function joins(spec: Bootable["spec"]): string[] {
+export function joins(spec: Bootable["spec"]): string[] {
   return [spec.networkMode, spec.pidMode, spec.ipcMode, spec.utsMode].flatMap((mode) =>
     mode?.startsWith("container:") ? [mode.slice("container:".length)] : []
   );

@@ -198,6 +198,12 @@ export abstract class SupervisorCore implements Owner {
     }
   }
 
+  /** Old parts of a container's log were removed, because all logs together take too much. */
+  logTrimmed({ id, files, bytes }: { id: string; files: number; bytes: number }): void {
+    this.registry.get(id)?.emit("log_trimmed", { files: String(files), bytes: String(bytes) });
+  }
+
+  /** Looks after work that goes on when its request has been answered. */
   keep(work: Promise<unknown>): void {
     const kept = work.catch((error) => this.deps.log.error("Background work failed", { error }))
       .finally(() => this.#background.delete(kept));

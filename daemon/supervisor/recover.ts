@@ -8,7 +8,7 @@ import { CONTAINER_ID } from "../spec/container.ts";
 import { toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import { adoptRequest } from "./actor.ts";
-import { bootOrder } from "./boot_order.ts";
+import { bootOrder, joins } from "./boot_order.ts";
 import { agree, holdsUnknown } from "./connect.ts";
 import type { Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
@@ -25,7 +25,6 @@ export interface Recovery {
   adopted: number;
   finished: number;
   removed: number;
-  started: number;
 }
 
 /** Ids whose network must be kept, and those that only keep their reservations. */
@@ -41,14 +40,15 @@ export function networkIds(records: ContainerRecord[]): { live: string[]; known:
  * back until it is settled.
  *
  * @param waits whether a container has others to wait for before it starts
- * @returns what was done, and the ids of those that are still to be started, in an order that is the caller's to keep
+ * @returns what was done; those that are to be started ({@linkcode startAtBoot}); and the ids of those that come after these, in an
+ * order that is the caller's to keep
  */
 export async function recover(
   supervisor: Supervisor,
   deps: SupervisorDeps,
   waits: (container: Container) => boolean = () => false,
-): Promise<{ recovery: Recovery; later: string[] }> {
-  const recovery: Recovery = { adopted: 0, finished: 0, removed: 0, started: 0 };
+): Promise<{ recovery: Recovery; now: Container[]; later: string[] }> {
+  const recovery: Recovery = { adopted: 0, finished: 0, removed: 0 };
   const restart: Container[] = [];
   await Promise.all(supervisor.all.map(async (container) => {
     try {
@@ -62,15 +62,47 @@ export async function recover(
   await takeDownEnded(supervisor, deps);
   const later = restart.filter(waits);
   const now = restart.filter((container) => !later.includes(container));
-  for (const container of bootOrder(now, (c) => c.record)) {
+  return { recovery, now, later: later.map((container) => container.id) };
+}
+
+/** Starts under way at once at boot: enough for two cores and a disk. */
+const BOOT_STARTS = 4;
+
+/**
+ * Starts containers that were up before nyxd or the host went down: the oldest first, those that are joined before those that join
+ * them. The API answers meanwhile; what a user did by then counts. Failures are logged.
+ *
+ * @param signal ends it; what has not been started by then stays down
+ */
+export async function startAtBoot(
+  containers: readonly Container[],
+  { deps, signal }: { deps: SupervisorDeps; signal: AbortSignal },
+): Promise<void> {
+  const held = new Map(containers.map((c) => [c, c.record.state.stoppedByUser]));
+  const turn = new Map(containers.map((c) => [c.id, Promise.withResolvers<void>()]));
+  const ordered = bootOrder(containers, (c) => c.record);
+  const place = new Map(ordered.map((c, i) => [c.id, i]));
+  const one = async (container: Container, i: number) => {
+    // Only for who comes before: their turns have begun, so that nobody waits for ever.
+    const joined = joins(container.record.spec).filter((id) => (place.get(id) ?? i) < i);
+    await Promise.all(joined.map((id) => turn.get(id)?.promise));
+    const { status, stoppedByUser } = container.record.state;
+    if (signal.aborted || status !== "exited" || stoppedByUser !== held.get(container)) return;
     try {
       await container.start({}, false);
-      recovery.started++;
     } catch (error) {
       deps.log.warn("A container could not be started at boot", { id: container.id, error: toNyxError(error) });
     }
-  }
-  return { recovery, later: later.map((container) => container.id) };
+  };
+  const queue = [...ordered.entries()];
+  const starter = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [i, container] = next;
+      await one(container, i);
+      turn.get(container.id)?.resolve();
+    }
+  };
+  await Promise.all(Array.from({ length: BOOT_STARTS }, starter));
 }
 
 /** Makes the networks of all containers what their records say. */
@@ -181,7 +213,7 @@ async function adopt(
 
 /** Takes the running containers over again after the streams worker was replaced. */
 export async function readopt(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
-  const recovery: Recovery = { adopted: 0, finished: 0, removed: 0, started: 0 };
+  const recovery: Recovery = { adopted: 0, finished: 0, removed: 0 };
   const restart: Container[] = [];
   for (const container of supervisor.all.filter((c) => c.live)) await adopt(container, deps, recovery, restart);
   for (const container of restart) await container.start({}, false);

@@ -43,6 +43,7 @@ export interface SystemDeps {
   builder: { usage(): Promise<number>; readonly running: number };
   events: EventBus;
   delay: LoopDelay;
+  logBudget: { readonly budgetBytes: number };
   warnings: string[];
   /** Stops the daemon; containers first when asked. */
   stop(stopContainers: boolean): void;
@@ -98,7 +99,7 @@ export class System implements SystemService {
 
   /** Disk usage; sizes as du counts them. */
   async df(): Promise<DiskUsage> {
-    const { config: { baseDir }, supervisor, stages, images, volumes, builder } = this.#deps;
+    const { config: { baseDir }, supervisor, stages, images, volumes, builder, logBudget } = this.#deps;
     const all = supervisor.all;
     const volumeList = await volumes.list();
     const paths = [
@@ -133,7 +134,14 @@ export class System implements SystemService {
         },
         row("containers", containers, all.map((c) => c.live)),
         row("volumes", volumeBytes, volumeList.map((v) => v.usedBy.length > 0)),
-        { type: "logs", total: all.length, active: all.length, size: bytes.at(-2) ?? 0, reclaimable: 0 },
+        {
+          type: "logs",
+          total: all.length,
+          active: all.length,
+          size: bytes.at(-2) ?? 0,
+          reclaimable: 0,
+          ...(Number.isFinite(logBudget.budgetBytes) ? { limit: logBudget.budgetBytes } : {}),
+        },
         {
           type: "build-cache",
           total: built > 0 ? 1 : 0,

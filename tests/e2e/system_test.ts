@@ -70,3 +70,32 @@ Deno.test("40 running containers are adopted within a second", async () => {
   assert.ok(startMs < 3000, `ready after ${startMs} ms`);
   await Promise.all(rows.map((r) => next.client.containers.remove(r.id, { force: true })));
 });
+
+Deno.test("nyxd --log-budget: the oldest parts of the largest log go, events and system df tell it, the rest can be read", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const chatty = async (name: string, lines: number) => {
+    const log = { maxSizeBytes: 200_000, maxFile: 50 };
+    const { id } = await nyxd.client.containers.run({ image, name, log, args: ["seq", String(lines)] });
+    await nyxd.client.containers.wait(id);
+  };
+  await chatty("large", 20_000);
+  await chatty("small", 1000);
+  await nyxd.stop("SIGTERM");
+  await using next = await startNyxd({ baseDir: nyxd.baseDir, slot: nyxd.slot, args: ["--log-budget=1m"] });
+  let events = "";
+  for (const end = Date.now() + 8000; Date.now() < end && !events.includes("log_trimmed");) {
+    events = (await next.nyx(["events", "--since", "1h", "--until", "0s", "--filter", "event=log_trimmed"])).stdout;
+  }
+  assert.match(events, /log_trimmed .*large/);
+  assert.doesNotMatch(events, /small/);
+  const df = await next.nyx(["system", "df"]);
+  assert.match(df.stdout, /^Logs may take 1\.049MB \(nyxd --log-budget\)$/m);
+  const logs = (await next.client.system.df()).rows.find((r) => r.type === "logs");
+  assert.equal(logs?.limit, 1024 * 1024);
+  const lines = (await next.nyx(["logs", "large"])).stdout.trim().split("\n");
+  assert.equal(lines.at(-1), "20000");
+  assert.ok(lines.length < 20_000 && lines.length === 20_000 - Number(lines[0]) + 1, "the newest lines, without a gap");
+  assert.equal((await next.nyx(["logs", "small"])).stdout.trim().split("\n").length, 1000);
+  for (const name of ["large", "small"]) await next.client.containers.remove(name);
+});

@@ -385,6 +385,7 @@ export const diskUsage = z.strictObject({
     active: whole,
     size: bytes,
     reclaimable: bytes,
+    limit: bytes.exactOptional(),
   })),
   total: bytes,
 }) satisfies z.ZodType<api.DiskUsage>;
