@@ -315,7 +315,7 @@ Deno.test("refused with the reason: ports, addresses, MACs and networks that plu
     cniVersion: "0.4.0",
     name: "bare",
     type: "ptp",
-    ipam: { type: "host-local", subnet: "10.73.0.0/24" },
+    ipam: { type: "host-local", dataDir: `${host.hosts.baseDir}/ipam`, subnet: "10.73.0.0/24" },
   });
   const { worker } = await host.start();
   const attempt = (attachment: NetworkAttachment, ports: PortMapping[] = []) =>
@@ -332,6 +332,24 @@ Deno.test("refused with the reason: ports, addresses, MACs and networks that plu
   await assert.rejects(attempt({ network: "nyx", ip: "10.66.0.9" }), /CNI plugin bridge .*10\.66\.0\.9.*not available/);
   await worker.call("teardown", { id: first.id });
   assert.deepEqual([host.leases("nyx"), host.cached(), host.veths()], [[], [], []]);
+  const named = await setup(worker, "named", { attachments: [{ network: "bare", aliases: ["db"] }] });
+  assert.match(named.notices?.join("\n") ?? "", /by its aliases in network "bare"/);
+  const known = await setup(worker, "known", { attachments: [{ network: "nyx", aliases: ["db"] }] });
+  assert.equal(known.notices, undefined, "nyx's own resolver knows aliases");
+  const none = await worker.call("setup", {
+    id: randomId(),
+    name: "none",
+    mode: "none",
+    attachments: [],
+    ports: [],
+    sysctls: {},
+  });
+  assert.deepEqual([none.endpoints, mustInNetns(none.netnsPath, ["ip", "-br", "link"]).trim().split("\n").length], [
+    [],
+    1,
+  ]);
+  for (const { id } of [named, known]) await worker.call("teardown", { id });
+  assert.deepEqual(host.veths(), []);
   const call = worker.call("movePorts", { from: first.id, to: randomId(), ports: [] });
   await assert.rejects(call, /--net-driver native/);
 });

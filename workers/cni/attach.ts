@@ -62,7 +62,7 @@ export async function attach(s: CniSession, wanted: Wanted): Promise<CachedAttac
     list,
     capabilityArgs: capabilityArgs(wanted),
     gateway,
-    managed: target.managed,
+    bridged: target.bridged,
   };
   s.cache.write(planned);
   let undone: NyxError[] = [];
@@ -71,7 +71,7 @@ export async function attach(s: CniSession, wanted: Wanted): Promise<CachedAttac
     const done = { ...planned, result };
     s.cache.write(done);
     try {
-      endpointOf(result, { network: target.name, ifname, managed: target.managed });
+      endpointOf(result, { network: target.name, ifname, bridged: target.bridged });
     } catch (e) {
       undone = await s.chain.del(done, result.raw);
       throw e;
@@ -126,8 +126,8 @@ function portIndexes(s: CniSession, netns: Netns, attachments: readonly CachedAt
 export function activate(s: CniSession, id: string): ActiveContainer {
   const attachments = s.cache.of(id).filter((a) => a.result !== undefined && !s.pending.has(a));
   using netns = openNetns(s.net.kernel, netnsPath(s.net, id), s.net.buffer);
-  const endpoints = attachments.map(({ result, network, ifname, managed }) =>
-    endpointOf(result as NonNullable<typeof result>, { network, ifname, managed })
+  const endpoints = attachments.map(({ result, network, ifname, bridged }) =>
+    endpointOf(result as NonNullable<typeof result>, { network, ifname, bridged })
   );
   const way = endpoints[attachments.findIndex((a) => a.gateway)];
   const active: ActiveContainer = {
@@ -150,8 +150,8 @@ export function describeContainer(s: CniSession, id: string, active: ActiveConta
     search: [...new Set(results.flatMap((d) => d.search))],
     options: [...new Set(results.flatMap((d) => d.options))],
   };
-  const unheard = attachments.filter(({ capabilityArgs, list, managed }) =>
-    capabilityArgs.aliases !== undefined && !managed && !offers(list, "aliases")
+  const unheard = attachments.filter(({ capabilityArgs, list, bridged }) =>
+    capabilityArgs.aliases !== undefined && !bridged && !offers(list, "aliases")
   );
   const notices = unheard.map(({ network }) =>
     `No one finds this container by its aliases in network "${network}": none of its CNI plugins takes aliases`

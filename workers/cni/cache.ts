@@ -20,8 +20,8 @@ export interface CachedAttachment extends Attachment {
   result?: CniResult;
   /** Whether the container's default route leads here. */
   gateway: boolean;
-  /** Whether nyx made the configuration. */
-  managed: boolean;
+  /** Whether it is a bridge of nyx, with its resolver on the gateway. */
+  bridged: boolean;
 }
 
 interface CacheFile {
@@ -36,7 +36,7 @@ interface CacheFile {
   capabilityArgs: CapabilityArgs;
   result?: unknown;
   /** nyx's own; libcni ignores it. */
-  nyx: { gateway: boolean; managed: boolean };
+  nyx: { gateway: boolean; bridged: boolean };
 }
 
 function listText({ name, cniVersion, disableCheck, disableGC, plugins }: ConfigList): string {
@@ -75,7 +75,7 @@ function parseFile(text: string, path: string): CachedAttachment {
     capabilityArgs,
     list,
     gateway: nyx.gateway === true,
-    managed: nyx.managed === true,
+    bridged: nyx.bridged === true,
     ...(result === undefined ? {} : { result: parseResult(JSON.stringify(result), path) }),
   };
 }
@@ -127,7 +127,7 @@ export class ResultCache {
 
   /** Writes an attachment; on disk when it returns. */
   write(attachment: CachedAttachment): void {
-    const { containerId, ifname, network, netns, list, args, capabilityArgs, result, gateway, managed } = attachment;
+    const { containerId, ifname, network, netns, list, args, capabilityArgs, result, gateway, bridged } = attachment;
     const file: CacheFile = {
       kind: KIND,
       containerId,
@@ -138,7 +138,7 @@ export class ResultCache {
       cniArgs: args,
       capabilityArgs,
       ...(result === undefined ? {} : { result: result.raw }),
-      nyx: { gateway, managed },
+      nyx: { gateway, bridged },
     };
     const path = this.#path(attachment);
     try {

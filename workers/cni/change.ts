@@ -81,8 +81,8 @@ function routeThrough(s: CniSession, id: string, ifname: string, endpoint: Netwo
 function promote(s: CniSession, id: string, network: string): void {
   const attachment = s.cache.of(id).find((a) => a.network === network);
   if (attachment?.result === undefined || attachment.gateway) return;
-  const { ifname, managed } = attachment;
-  routeThrough(s, id, ifname, endpointOf(attachment.result, { network, ifname, managed }));
+  const { ifname, bridged } = attachment;
+  routeThrough(s, id, ifname, endpointOf(attachment.result, { network, ifname, bridged }));
   s.cache.write({ ...attachment, gateway: true });
 }
 

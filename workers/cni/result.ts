@@ -150,7 +150,7 @@ function addressless(network: string): NyxError {
  */
 export function endpointOf(
   result: CniResult,
-  { network, ifname, managed }: { network: string; ifname: string; managed: boolean },
+  { network, ifname, bridged }: { network: string; ifname: string; bridged: boolean },
 ): NetworkEndpoint {
   const inside = (at: number | undefined) => at === undefined || result.interfaces[at]?.sandbox !== undefined;
   const mine = result.ips.filter((ip) => inside(ip.interface));
@@ -170,7 +170,7 @@ export function endpointOf(
     mac: named?.mac ?? "",
     ...(second === undefined ? {} : { ip6: formatIp(second.ip), prefix6: second.prefix }),
     ...(second?.gateway === undefined ? {} : { gateway6: formatIp(second.gateway) }),
-    ...(managed ? {} : { foreign: true }),
+    ...(bridged ? {} : { foreign: true }),
   };
 }
 

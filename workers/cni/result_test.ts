@@ -21,7 +21,7 @@ function parse(fields: Record<string, unknown> = {}) {
 
 Deno.test("endpointOf: IPv4 first whatever the order, with both gateways; the host's end is known", () => {
   const result = parse();
-  assert.deepEqual(endpointOf(result, { network: "n", ifname: "eth0", managed: true }), {
+  assert.deepEqual(endpointOf(result, { network: "n", ifname: "eth0", bridged: true }), {
     network: "n",
     interface: "eth0",
     ip: "10.1.0.5",
@@ -38,10 +38,10 @@ Deno.test("endpointOf: IPv4 first whatever the order, with both gateways; the ho
 
 Deno.test("endpointOf: IPv6 alone stands in for IPv4; an address of 0.4.0's form counts; none at all is refused with the remedy", () => {
   const six = parse({ ips: [{ version: "6", address: "fd00::5/64" }] });
-  const endpoint = endpointOf(six, { network: "n", ifname: "eth0", managed: false });
+  const endpoint = endpointOf(six, { network: "n", ifname: "eth0", bridged: false });
   assert.deepEqual([endpoint.ip, endpoint.prefix, endpoint.gateway, endpoint.foreign], ["fd00::5", 64, "", true]);
   const none = parse({ ips: [{ interface: 0, address: "10.1.0.1/24" }] });
-  const place = { network: "n", ifname: "eth0", managed: true };
+  const place = { network: "n", ifname: "eth0", bridged: true };
   assert.throws(() => endpointOf(none, place), /network "n".*no address.*ipam/);
 });
 

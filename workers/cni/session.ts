@@ -35,7 +35,8 @@ export interface CniSession {
 /** A network that a container can be attached to. */
 export interface Target {
   name: string;
-  managed: boolean;
+  /** Whether it is a bridge of nyx, with its resolver on the gateway. */
+  bridged: boolean;
   internal: boolean;
   /** Whether its containers get IPv6 addresses. */
   six: boolean;
@@ -62,7 +63,7 @@ function managedTarget(s: CniSession, { driver, network, version, definition }: 
   const recipe = { driver, network, version, leaseDir, ...(parent === undefined ? {} : { parent }) };
   return {
     name: network.name,
-    managed: true,
+    bridged: driver === "bridge",
     internal: network.internal,
     six: network.v6 !== undefined,
     list: (options) => generate(recipe, options),
@@ -83,7 +84,7 @@ export function findTarget(s: CniSession, name: string): Target {
     const { list } = file;
     return {
       name,
-      managed: false,
+      bridged: false,
       internal: false,
       six: subnetsOf(list).some((b) => b.subnet.includes(":")),
       list: ({ gateway }) => gateway ? list : withoutDefaultRoute(list),
