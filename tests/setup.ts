@@ -20,6 +20,9 @@ export const TEST_PACKAGES: readonly string[] = [
   "podman",
   "buildah",
   "mmdebstrap",
+  // For tests/vm: 14 MB with what it depends on. Its guest fetches some 80 MB more, once: see tests/vm/README.md.
+  "qemu-system-x86",
+  "e2fsprogs",
   "openssl",
   "curl",
   "netcat-openbsd",

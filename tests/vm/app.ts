@@ -1,0 +1,182 @@
+/**
+ * The guest's second disk: nyx as `deno task install` puts it, the deno binary, images to load, and the agent. Made anew whenever one of
+ * these changes; cached until then.
+ */
+
+import { createHash } from "node:crypto";
+import { buildImage, busyboxImage, tagInLayout } from "../support/oci.ts";
+import { CACHE_DIR, cached } from "../support/debian_root.ts";
+import { run } from "../support/random_tree.ts";
+import { type Arch, type GuestBase, makeImage } from "./base.ts";
+
+/** The checkout that runs in the guest. */
+const ROOT = Deno.env.get("NYX_VM_SOURCE") ?? new URL("../../", import.meta.url).pathname;
+const HERE = new URL(".", import.meta.url).pathname;
+const VERSION = 1;
+
+/** What of the repository goes into the guest. */
+const SOURCES = ["mod.ts", "deno.json", "deno.lock", "daemon", "workers", "cli", "ffi"];
+/** Where things lie in the guest. */
+const GUEST_LIB = "usr/lib/nyx-vm";
+/** Layers of the image `deep`. */
+export const DEEP_LAYERS = 120;
+/** Only this many old disks stay in the cache. */
+const KEEP = 2;
+
+/** Paths and contents of the files below `paths`, tests left out. */
+function* sourceFiles(paths: readonly string[], base: string): Generator<[string, Uint8Array<ArrayBuffer>]> {
+  for (const path of [...paths].sort()) {
+    if (Deno.statSync(`${base}${path}`).isDirectory) {
+      const names = [...Deno.readDirSync(`${base}${path}`)].map((e) => `${path}/${e.name}`);
+      yield* sourceFiles(names, base);
+    } else if (!path.endsWith("_test.ts")) yield [path, Deno.readFileSync(`${base}${path}`)];
+  }
+}
+
+function put(dir: string, path: string, data: Uint8Array | string, mode = 0o644): void {
+  const target = `${dir}/${path}`;
+  Deno.mkdirSync(target.slice(0, target.lastIndexOf("/")), { recursive: true });
+  if (typeof data === "string") Deno.writeTextFileSync(target, data);
+  else Deno.writeFileSync(target, data);
+  Deno.chmodSync(target, mode);
+}
+
+/** An image whose `COUNT` layers each leave their number in a file of their own and in one that all write. */
+function deepImage(dir: string): void {
+  const base = busyboxImage({ dir, tag: "busybox" });
+  const layer = (i: number) => [
+    { path: `layer/${i}`, data: `${i}\n` },
+    { path: "top", data: `${i}\n` },
+  ];
+  const first = Deno.readFileSync(`${dir}/blobs/${base.layers[0]?.digest.replace(":", "/")}`);
+  const unpacked = new Uint8Array(run("sh", ["-c", 'gzip -dc "$1"', "sh", writeTemp(dir, first)]));
+  const rest = Array.from({ length: DEEP_LAYERS - 1 }, (_, i) => layer(i + 2));
+  buildImage({ dir, tag: "deep", layers: [unpacked, ...rest], config: base.config.config ?? {} });
+}
+
+function writeTemp(dir: string, bytes: Uint8Array): string {
+  const path = `${dir}/first.gz`;
+  Deno.writeFileSync(path, bytes);
+  return path;
+}
+
+/** OCI archives that `nyx load` takes: busybox, and `deep` of many layers. */
+function images(stage: string): void {
+  const layout = Deno.makeTempDirSync({ prefix: "nyx-vm-layout-" });
+  try {
+    deepImage(layout);
+    Deno.removeSync(`${layout}/first.gz`);
+    for (const tag of ["busybox", "deep"]) archive(layout, tag, `${stage}/${GUEST_LIB}/${tag}.tar`);
+  } finally {
+    Deno.removeSync(layout, { recursive: true });
+  }
+}
+
+function archive(layout: string, tag: string, target: string): void {
+  const one = Deno.makeTempDirSync({ prefix: "nyx-vm-archive-" });
+  try {
+    const index = JSON.parse(Deno.readTextFileSync(`${layout}/index.json`));
+    const refName = "org.opencontainers.image.ref.name";
+    const root = index.manifests.find((m: { annotations: Record<string, string> }) => m.annotations[refName] === tag);
+    run("cp", ["-r", `${layout}/blobs`, `${layout}/oci-layout`, one]);
+    const keep = new Set<string>([root.digest]);
+    const manifest = JSON.parse(Deno.readTextFileSync(`${one}/blobs/${root.digest.replace(":", "/")}`));
+    for (const d of [manifest.config, ...manifest.layers]) keep.add(d.digest);
+    for (const { name } of Deno.readDirSync(`${one}/blobs/sha256`)) {
+      if (!keep.has(`sha256:${name}`)) Deno.removeSync(`${one}/blobs/sha256/${name}`);
+    }
+    tagInLayout(one, `docker.io/library/${tag}:latest`, root);
+    run("tar", ["-C", one, "-cf", target, "oci-layout", "index.json", "blobs"]);
+  } finally {
+    Deno.removeSync(one, { recursive: true });
+  }
+}
+
+function denoDir(): string {
+  const info = run(Deno.execPath(), ["info", "--json"], { env: { NO_COLOR: "1" } });
+  return JSON.parse(new TextDecoder().decode(info)).denoDir;
+}
+
+/** Runs the installer where it will be: below the guest's root, seen by this command alone. */
+function installInside(root: string, stage: string): void {
+  const script = `set -e
+mount --make-rprivate /
+for dir in opt usr/local root; do mount --bind "$2/$dir" "$1/$dir"; done
+mount -t proc proc "$1/proc"
+mount --rbind /dev "$1/dev"
+[ ! -f /etc/resolv.conf ] || { touch "$1/etc/resolv.conf"; mount --bind /etc/resolv.conf "$1/etc/resolv.conf"; }
+cd /
+chroot "$1" sh -ec '
+  export HOME=/root NO_COLOR=1
+  cd /opt/nyx
+  deno task --quiet install
+  # V8 keeps the code that it compiled: software emulation is slow at that. It does so at the second run.
+  for i in 1 2 3; do nyx --version; nyxd --version; done >/dev/null
+'`;
+  const env = { PATH: "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+  run("unshare", ["-m", "sh", "-c", script, "sh", root, stage], { clearEnv: true, env });
+}
+
+function stageFiles(base: GuestBase, stage: string): void {
+  for (const dir of ["opt", "usr/local/bin", "root/.cache/deno", GUEST_LIB]) {
+    Deno.mkdirSync(`${stage}/${dir}`, { recursive: true });
+  }
+  for (const [path, data] of sourceFiles(SOURCES, ROOT)) put(stage, `opt/nyx/${path}`, data);
+  run("cp", [Deno.execPath(), `${stage}/usr/local/bin/deno`]);
+  Deno.chmodSync(`${stage}/usr/local/bin/deno`, 0o755);
+  for (const name of ["npm", "dl"]) {
+    try {
+      run("cp", ["-r", `${denoDir()}/${name}`, `${stage}/root/.cache/deno/`]);
+    } catch {
+      // Deno fetches what is missing.
+    }
+  }
+  installInside(base.root, stage);
+  for (const name of ["boot", "agent", "nyxd-up", "restart"]) {
+    put(stage, `${GUEST_LIB}/${name}`, Deno.readTextFileSync(`${HERE}guest/${name}.sh`), 0o755);
+  }
+  const unit = "nyx-vm-agent.service";
+  put(stage, `etc/systemd/system/${unit}`, Deno.readTextFileSync(`${HERE}guest/${unit}`));
+  Deno.mkdirSync(`${stage}/etc/systemd/system/multi-user.target.wants`);
+  Deno.symlinkSync(`../${unit}`, `${stage}/etc/systemd/system/multi-user.target.wants/${unit}`);
+  images(stage);
+}
+
+/** Removes disks of the past; one that is in use goes on being there for who has it open. */
+function prune(current: string): void {
+  const all = [...Deno.readDirSync(CACHE_DIR)].map((e) => e.name).filter((n) => /^vm-app-[0-9a-f]+\.json$/.test(n));
+  const age = (name: string) => Deno.statSync(`${CACHE_DIR}/${name}`).mtime?.getTime() ?? 0;
+  const old = all.map((n) => n.replace(".json", "")).filter((n) => n !== current);
+  for (const name of old.sort((a, b) => age(`${b}.json`) - age(`${a}.json`)).slice(KEEP)) {
+    for (const suffix of [".json", ".ext4", ".lock"]) {
+      try {
+        Deno.removeSync(`${CACHE_DIR}/${name}${suffix}`);
+      } catch (e) {
+        if (!(e instanceof Deno.errors.NotFound)) throw e;
+      }
+    }
+  }
+}
+
+/** The disk's image; made when it is missing. */
+export async function appImage(base: GuestBase, _arch: Arch = "amd64"): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify({ VERSION, base: base.image, deno: Deno.version.deno }));
+  for (const [path, data] of sourceFiles(SOURCES, ROOT)) hash.update(`${path}\0`).update(data);
+  for (const [path, data] of sourceFiles(["guest", "app.ts"], HERE)) hash.update(`${path}\0`).update(data);
+  const name = `vm-app-${hash.digest("hex").slice(0, 12)}`;
+  const image = `${CACHE_DIR}/${name}.ext4`;
+  const whole = (made: { image: string; size: number }) => Deno.statSync(made.image).size === made.size;
+  await cached(name, whole, () => {
+    const stage = Deno.makeTempDirSync({ prefix: "nyx-vm-app-" });
+    try {
+      stageFiles(base, stage);
+      makeImage(stage, `${image}.partial`);
+      Deno.renameSync(`${image}.partial`, image);
+      return Promise.resolve({ image, size: Deno.statSync(image).size });
+    } finally {
+      Deno.removeSync(stage, { recursive: true });
+    }
+  });
+  prune(name);
+  return image;
+}

@@ -1,0 +1,189 @@
+/**
+ * The guest's Debian: a root made by mmdebstrap from the mirrors that this machine is set up for, Debian's cloud kernel, and an
+ * initramfs that finds the disks. Cached by what it is made of. Needs root, mmdebstrap, e2fsprogs.
+ */
+
+import { createHash } from "node:crypto";
+import { CACHE_DIR, cached, release, sources } from "../support/debian_root.ts";
+import { run } from "../support/random_tree.ts";
+import { cpio, type CpioEntry } from "./cpio.ts";
+
+/** Architecture of a guest, as Debian names it. */
+export type Arch = "amd64" | "arm64";
+
+/** A Debian that guests boot. */
+export interface GuestBase {
+  /** Its root as a directory of this machine. */
+  root: string;
+  /** The same as an ext4 image, for the guest's first disk. */
+  image: string;
+  kernel: string;
+  initramfs: string;
+  /** Of the kernel, such as `6.1.0-56-cloud-amd64`. */
+  kernelRelease: string;
+  /** QEMU's program for it. */
+  emulator: string;
+  /** Which board QEMU shall be. */
+  machine: string[];
+  /** The kernel's name of the first serial port. */
+  consoleDevice: string;
+}
+
+const BOARDS = {
+  amd64: { emulator: "qemu-system-x86_64", machine: ["-machine", "q35,usb=off"], consoleDevice: "ttyS0" },
+  arm64: { emulator: "qemu-system-aarch64", machine: ["-machine", "virt"], consoleDevice: "ttyAMA0" },
+};
+
+const VERSION = 4;
+
+/** What nyx needs on a host, systemd, and tools that the runs use. */
+export const GUEST_PACKAGES: readonly string[] = [
+  "busybox-static",
+  "crun",
+  "nftables",
+  "libnftables1",
+  "iproute2",
+  "kmod",
+  "libisal2",
+  "libzstd1",
+  "libseccomp2",
+  "catatonit",
+  "systemd",
+  "systemd-sysv",
+  "procps",
+  "ca-certificates",
+];
+
+/** Modules that the first root loads; what they depend on comes before them. */
+const FIRST_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "overlay"];
+const HERE = new URL(".", import.meta.url).pathname;
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+/** Versions that apt would install now. */
+function candidates(names: readonly string[], arch: Arch): string {
+  const policy = text(run("apt-cache", ["policy", ...names.map((n) => `${n}:${arch}`)]));
+  return [...policy.matchAll(/^(\S+):$|Candidate: (\S+)/gm)].map((m) => m[1] ?? m[2]).join(" ");
+}
+
+/** The package that the kernel's meta package stands for. */
+function kernelPackage(arch: Arch): string {
+  const depends = text(run("apt-cache", ["depends", `linux-image-cloud-${arch}`]));
+  const name = /Depends: (linux-image-[0-9]\S*-cloud-\S+)/.exec(depends)?.[1];
+  if (name === undefined) throw new Error(`Could not find a kernel: linux-image-cloud-${arch} depends on none`);
+  return name;
+}
+
+function fetchKernel(arch: Arch, name: string, dir: string): string {
+  Deno.mkdirSync(`${dir}/kernel`);
+  const inDir = ["-c", 'cd "$1" && apt-get -q -o APT::Sandbox::User=root download "$2"', "sh", dir, `${name}:${arch}`];
+  run("sh", inDir);
+  const deb = [...Deno.readDirSync(dir)].find((e) => e.name.endsWith(".deb"))?.name;
+  run("dpkg-deb", ["-x", `${dir}/${deb}`, `${dir}/kernel`]);
+  Deno.removeSync(`${dir}/${deb}`);
+  return name.replace(/^linux-image-/, "");
+}
+
+/** File names of modules in the order in which they can be loaded. */
+function loadOrder(modulesDir: string, wanted: readonly string[]): string[] {
+  const depends = new Map<string, string[]>();
+  for (const line of Deno.readTextFileSync(`${modulesDir}/modules.dep`).split("\n")) {
+    const [path, rest] = line.split(":");
+    if (path !== undefined && rest !== undefined) depends.set(path, rest.trim().split(" ").filter((d) => d !== ""));
+  }
+  const pathOf = (name: string) => [...depends.keys()].find((p) => p.replace(/-/g, "_").endsWith(`/${name}.ko`));
+  const order: string[] = [];
+  const add = (path: string) => {
+    for (const d of depends.get(path) ?? []) add(d);
+    if (!order.includes(path)) order.push(path);
+  };
+  for (const name of wanted) {
+    const path = pathOf(name);
+    if (path !== undefined) add(path);
+  }
+  return order;
+}
+
+function initramfs(root: string, kernelRelease: string): Uint8Array<ArrayBuffer> {
+  const modulesDir = `${root}/usr/lib/modules/${kernelRelease}`;
+  const order = loadOrder(modulesDir, FIRST_MODULES);
+  const base = (path: string) => path.slice(path.lastIndexOf("/") + 1);
+  const entries: CpioEntry[] = [
+    { path: "bin", mode: 0o040755 },
+    { path: "modules", mode: 0o040755 },
+    { path: "init", mode: 0o100755, data: Deno.readFileSync(`${HERE}guest/first.sh`) },
+    { path: "bin/busybox", mode: 0o100755, data: Deno.readFileSync(`${root}/bin/busybox`) },
+    { path: "modules/order", mode: 0o100644, data: new TextEncoder().encode(order.map(base).join("\n") + "\n") },
+    ...order.map((p) => ({
+      path: `modules/${base(p)}`,
+      mode: 0o100644,
+      data: Deno.readFileSync(`${modulesDir}/${p}`),
+    })),
+  ];
+  return cpio(entries);
+}
+
+/** Makes an ext4 image of a directory; sparse, so that room left in it costs nothing. */
+export function makeImage(dir: string, image: string, spareMiB = 64): void {
+  const kib = Number(text(run("du", ["-sk", "--apparent-size", dir])).split("\t")[0]);
+  const size = Math.ceil(kib / 1024 * 1.25) + spareMiB;
+  run("mke2fs", ["-q", "-F", "-t", "ext4", "-m", "0", "-O", "^has_journal", "-d", dir, image, `${size}M`]);
+}
+
+function build(arch: Arch, packages: readonly string[], dir: string): GuestBase {
+  Deno.mkdirSync(dir, { recursive: true });
+  for (const { name } of Deno.readDirSync(dir)) Deno.removeSync(`${dir}/${name}`, { recursive: true });
+  const root = `${dir}/root`;
+  const kernelRelease = fetchKernel(arch, kernelPackage(arch), dir);
+  const excluded = ["doc", "man", "locale", "info"].map((d) => `--dpkgopt=path-exclude=/usr/share/${d}/*`);
+  // A foreign root is unpacked and not configured: its programs do not run here.
+  const foreign = text(run("dpkg", ["--print-architecture"])).trim() !== arch;
+  const usrMerge = "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr";
+  run("mmdebstrap", [
+    "--quiet",
+    `--variant=${foreign ? "extract" : "minbase"}`,
+    ...(foreign ? [usrMerge, "--include=base-files,base-passwd,bash,coreutils,dash,util-linux,libc-bin,sed,grep"] : []),
+    "--format=directory",
+    `--architectures=${arch}`,
+    ...excluded,
+    `--include=${packages.join(",")}`,
+    release(),
+    root,
+    ...sources(),
+  ]);
+  Deno.mkdirSync(`${root}/usr/lib/modules`, { recursive: true });
+  Deno.renameSync(`${dir}/kernel/lib/modules/${kernelRelease}`, `${root}/usr/lib/modules/${kernelRelease}`);
+  run("chroot", [foreign ? "/" : root, "depmod", ...(foreign ? ["-b", root] : []), kernelRelease]);
+  const made: GuestBase = {
+    root,
+    image: `${dir}/base.ext4`,
+    kernel: `${dir}/vmlinuz`,
+    initramfs: `${dir}/initramfs`,
+    kernelRelease,
+    ...BOARDS[arch],
+  };
+  Deno.renameSync(`${dir}/kernel/boot/vmlinuz-${kernelRelease}`, made.kernel);
+  Deno.removeSync(`${dir}/kernel`, { recursive: true });
+  Deno.writeFileSync(made.initramfs, initramfs(root, kernelRelease));
+  makeImage(root, made.image);
+  return made;
+}
+
+/**
+ * The cached Debian; made when it is missing, which takes about a minute and fetches some 80 MB. Several processes may ask at once.
+ *
+ * @param extra more packages, such as podman for the benchmark
+ */
+export async function guestBase(arch: Arch = "amd64", extra: readonly string[] = []): Promise<GuestBase> {
+  const packages = [...GUEST_PACKAGES, ...extra];
+  const versions = candidates([`linux-image-cloud-${arch}`, ...packages], arch);
+  const first = Deno.readTextFileSync(`${HERE}guest/first.sh`);
+  const recipe = JSON.stringify({ VERSION, arch, release: release(), versions, first, FIRST_MODULES });
+  const name = `vm-base-${createHash("sha256").update(recipe).digest("hex").slice(0, 12)}`;
+  const whole = (base: GuestBase) =>
+    [base.image, base.kernel, base.initramfs].every((p) => Deno.statSync(p).isFile) &&
+    Deno.statSync(base.root).isDirectory;
+  return await cached(name, whole, () => Promise.resolve(build(arch, packages, `${CACHE_DIR}/${name}`)));
+}
+
+if (import.meta.main) console.log(await guestBase());

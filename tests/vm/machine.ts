@@ -1,0 +1,214 @@
+/**
+ * A guest under QEMU's software emulation: starts it, runs shell scripts in it, restarts it, and cuts its power. Hardware acceleration may
+ * be offered by a machine and not work, so it is not used.
+ */
+
+import { run } from "../support/random_tree.ts";
+import { appImage } from "./app.ts";
+import { type Arch, type GuestBase, guestBase } from "./base.ts";
+import { Channel } from "./channel.ts";
+
+/** What a guest is made of. */
+export interface MachineOptions {
+  /** More of the kernel's command line, such as `ipv6.disable=1`. */
+  append?: string;
+  memoryMiB?: number;
+  /** Size of a data disk that survives restarts and cuts; without it /var/lib/nyxd is in memory. */
+  dataMiB?: number;
+  /** Changes to the whole root survive a restart, too; needs a data disk. */
+  keepRoot?: boolean;
+  /** Boot systemd instead of the small init. */
+  systemd?: boolean;
+  /** Ports of this machine's loopback that lead to ports of the guest. */
+  forward?: { host: number; guest: number; protocol?: "tcp" | "udp" }[];
+  /** More Debian packages in the guest. */
+  packages?: readonly string[];
+  arch?: Arch;
+}
+
+/** What a script did in a guest. */
+export interface GuestResult {
+  code: number;
+  /** Both streams. */
+  output: string;
+}
+
+const BOOT_LIMIT_MS = 180_000;
+
+/** A guest under way, or one that is off. */
+export class Machine implements AsyncDisposable {
+  readonly dir: string;
+  #process: Deno.ChildProcess | undefined;
+  #channel: Channel | undefined;
+  #boots = 0;
+
+  private constructor(
+    private readonly options: MachineOptions,
+    private readonly base: GuestBase,
+    private readonly app: string,
+  ) {
+    this.dir = Deno.makeTempDirSync({ prefix: "nyx-vm-" });
+  }
+
+  /** Builds what is missing, makes the disks, and boots. */
+  static async boot(options: MachineOptions = {}): Promise<Machine> {
+    const base = await guestBase(options.arch, options.packages);
+    const machine = new Machine(options, base, await appImage(base, options.arch));
+    try {
+      if (options.dataMiB !== undefined) machine.#makeDataDisk(options.dataMiB);
+      await machine.start();
+      return machine;
+    } catch (e) {
+      await machine[Symbol.asyncDispose]();
+      throw e;
+    }
+  }
+
+  /** The data disk's image. */
+  get disk(): string {
+    return `${this.dir}/data.raw`;
+  }
+
+  /** What the kernel and the inits said at the last boot. */
+  get console(): string {
+    try {
+      return Deno.readTextFileSync(`${this.dir}/console-${this.#boots}.log`);
+    } catch {
+      return "";
+    }
+  }
+
+  #makeDataDisk(sizeMiB: number): void {
+    run("mke2fs", ["-q", "-F", "-t", "ext4", "-m", "0", this.disk, `${sizeMiB}M`]);
+  }
+
+  /** Turns the machine on and waits for its agent. */
+  async start(): Promise<void> {
+    if (this.#process !== undefined) throw new Error("Could not start the guest: it runs");
+    this.#boots++;
+    const socket = `${this.dir}/agent.sock`;
+    await Deno.remove(socket).catch(() => {});
+    using listener = Deno.listen({ transport: "unix", path: socket });
+    const child = new Deno.Command("nice", {
+      args: ["-n", "10", this.base.emulator, ...this.#arguments(socket)],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    this.#process = child;
+    const errors = new Response(child.stderr).text();
+    const ended = child.status.then(async (s) => {
+      if (this.#process === child) this.#process = undefined;
+      throw new Error(`The guest ended with code ${s.code}: ${await errors}`);
+    });
+    ended.catch(() => {});
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`The guest did not boot within ${BOOT_LIMIT_MS} ms`)), BOOT_LIMIT_MS);
+    });
+    try {
+      const connection = await Promise.race([listener.accept(), ended, late]);
+      this.#channel = new Channel(connection);
+      await Promise.race([this.#channel.ready(), ended, late]);
+    } catch (e) {
+      await this.cut();
+      const why = e instanceof Error ? e.message : String(e);
+      throw new Error(`${why}\nIts console:\n${this.console.slice(-4000)}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #arguments(socket: string): string[] {
+    const { memoryMiB = 1536, append = "", forward = [], systemd, keepRoot } = this.options;
+    const { kernel, initramfs, image, consoleDevice } = this.base;
+    const disk = (file: string, options: string) => ["-drive", `file=${file},if=virtio,format=raw,${options}`];
+    const ports = forward.map((f) => `,hostfwd=${f.protocol ?? "tcp"}:127.0.0.1:${f.host}-:${f.guest}`).join("");
+    const line = [
+      `console=${consoleDevice} panic=-1 loglevel=4 net.ifnames=0`,
+      systemd ? "nyx.init=/sbin/init systemd.show_status=0" : "",
+      keepRoot ? "nyx.keep=1" : "",
+      append,
+    ];
+    return [
+      ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+      ...this.base.machine,
+      ...[
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        String(memoryMiB),
+      ],
+      ...["-kernel", kernel, "-initrd", initramfs, "-append", line.filter((l) => l !== "").join(" ")],
+      ...["-serial", `file:${this.dir}/console-${this.#boots}.log`],
+      ...disk(image, "readonly=on"),
+      ...disk(this.app, "readonly=on"),
+      ...(this.options.dataMiB === undefined ? [] : disk(this.disk, "cache=writeback")),
+      ...["-netdev", `user,id=net${ports}`, "-device", "virtio-net-pci,netdev=net,romfile="],
+      ...["-device", "virtio-rng-pci"],
+      ...["-chardev", `socket,id=agent,path=${socket}`],
+      ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=nyx.agent"],
+    ];
+  }
+
+  /**
+   * Runs a script with the guest's `sh` and waits for it.
+   *
+   * @throws Error when the machine goes meanwhile, or does not answer
+   */
+  async run(script: string, options: { seconds?: number } = {}): Promise<GuestResult> {
+    if (this.#channel === undefined) throw new Error("Could not run a script in the guest: it is off");
+    return await this.#channel.run(script, options.seconds ?? 120);
+  }
+
+  /** Runs a script that has to succeed, and gives its output. */
+  async must(script: string, options: { seconds?: number } = {}): Promise<string> {
+    const { code, output } = await this.run(script, options);
+    if (code !== 0) throw new Error(`In the guest, ${script}\nended with code ${code}:\n${output}`);
+    return output;
+  }
+
+  /** Restarts by way of the guest's own init, and waits for the agent. */
+  async restart(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) throw new Error("Could not restart the guest: it is off");
+    await this.must(this.options.systemd ? "setsid sh -c 'sleep 1; systemctl reboot' &" : "/usr/lib/nyx-vm/restart");
+    const late = setTimeout(() => kill(child), BOOT_LIMIT_MS);
+    await child.status;
+    clearTimeout(late);
+    this.#off();
+    await this.start();
+  }
+
+  /** Takes the power away, at once. The data disk keeps what it had been given. */
+  async cut(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    kill(child);
+    await child.status;
+    this.#off();
+  }
+
+  #off(): void {
+    this.#process = undefined;
+    this.#channel?.close();
+    this.#channel = undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cut();
+    Deno.removeSync(this.dir, { recursive: true });
+  }
+}
+
+function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
