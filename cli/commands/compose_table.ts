@@ -10,6 +10,10 @@ const children: CommandTable = {
   },
   build: { summary: "Build the images of a project's services", load: () => import("./compose_build.ts") },
   config: { summary: "Print the normalised model of the compose files", load: () => import("./compose_config.ts") },
+  cp: {
+    summary: "Copy files between a service's containers and this machine",
+    load: () => import("./compose_cp.ts"),
+  },
   create: {
     summary: "Create what the compose files ask for, and start nothing",
     load: () => import("./compose_create.ts"),
@@ -42,6 +46,10 @@ const children: CommandTable = {
   unpause: { summary: "Thaw a project's containers", load: () => import("./compose_unpause.ts") },
   up: { summary: "Create and start what the compose files ask for", load: () => import("./compose_up.ts") },
   version: { summary: "Show the version of nyx", load: () => import("./compose_version.ts") },
+  watch: {
+    summary: "Bring services up, and carry over what changes in their files (develop.watch)",
+    load: () => import("./compose_watch.ts"),
+  },
   wait: {
     summary: "Wait until the first container of some services has stopped; return its exit code",
     load: () => import("./compose_wait.ts"),

@@ -4,7 +4,9 @@ import { NyxError } from "../../mod.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../failure.ts";
 import { copyLog, labelOf, LineWriter, type Shown } from "./log_lines.ts";
+import { escapeControls } from "../render/escape.ts";
 import type { Project } from "./source.ts";
+import type { ProjectWatch } from "./watch.ts";
 
 /** What to show, and when to end. */
 export interface AttachProjectOptions {
@@ -25,6 +27,12 @@ export interface AttachProjectOptions {
   abortOn?: "exit" | "failure";
   exitCodeFrom?: string;
   timeoutS?: number;
+  /** Rules of files to carry over, where there are any. */
+  watch?: ProjectWatch;
+  /** Begin with that. */
+  watching?: boolean;
+  /** Keys leave (d) and watch (w). */
+  keys?: boolean;
 }
 
 interface Member extends Shown {
@@ -41,6 +49,8 @@ class Attached {
   #stopping: Promise<void> | undefined;
   #interrupts = 0;
   #exitCode: number | undefined;
+  #detached = false;
+  #watching: { over: AbortController; done: Promise<void> } | undefined;
 
   constructor(context: Context, project: Project, options: AttachProjectOptions) {
     this.#context = context;
@@ -55,15 +65,64 @@ class Attached {
     const signals = ["SIGINT", "SIGTERM"] as const;
     const interrupt = () => this.#interrupt();
     for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+    const keys = this.#options.keys === true ? this.#listen() : undefined;
+    if (this.#options.watching === true) this.#toggleWatch();
     try {
       await Promise.all(members.map((member) => this.#one(member)));
       await this.#stopping;
     } finally {
+      keys?.();
       this.#over.abort();
+      this.#watching?.over.abort();
+      await this.#watching?.done;
       for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+    }
+    if (this.#detached) {
+      this.#context.err.text("Detached; the containers go on\n");
+      return EXIT.ok;
     }
     if (this.#exitCode !== undefined) return this.#exitCode;
     return this.#interrupts > 0 ? EXIT.interrupted : EXIT.ok;
+  }
+
+  /** Reads single keys; Ctrl-C goes on as a signal. @returns ends it */
+  #listen(): () => void {
+    Deno.stdin.setRaw(true, { cbreak: true });
+    const reader = Deno.stdin.readable.getReader();
+    const watch = this.#options.watch === undefined ? "" : "   w watch";
+    this.#context.err.text(`${this.#context.paintErr.dim(`d detach${watch}   Ctrl-C stop`)}\n`);
+    void (async () => {
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        for (const byte of read.value) this.#key(String.fromCharCode(byte));
+      }
+    })().catch(() => {});
+    return () => {
+      Deno.stdin.setRaw(false);
+      reader.cancel().catch(() => {});
+    };
+  }
+
+  #key(key: string): void {
+    if (key === "d" && this.#stopping === undefined) {
+      this.#detached = true;
+      this.#over.abort();
+    } else if (key === "w") this.#toggleWatch();
+  }
+
+  #toggleWatch(): void {
+    const { watch } = this.#options;
+    if (watch === undefined || this.#detached) return;
+    if (this.#watching !== undefined) {
+      this.#watching.over.abort();
+      this.#watching = undefined;
+      this.#context.err.text("The watch has ended\n");
+      return;
+    }
+    const over = new AbortController();
+    const done = watch.run(over.signal).catch((e) => {
+      this.#context.err.text(`The watch has failed: ${escapeControls(e instanceof Error ? e.message : String(e))}\n`);
+    });
+    this.#watching = { over, done };
   }
 
   async #members(): Promise<Member[]> {
