@@ -49,8 +49,8 @@ export function told(errors: readonly NyxError[]): string {
  * @throws what the plugins said
  */
 export async function attach(s: CniSession, wanted: Wanted): Promise<CachedAttachment> {
-  const { id, name, target, ifname, gateway } = wanted;
-  const list = target.list({ ifname, gateway });
+  const { id, name, target, ifname, gateway, reservation } = wanted;
+  const list = target.list({ ifname, gateway, ports: reservation.ports.length > 0 });
   await s.chain.validate(list);
   const planned: CachedAttachment = {
     containerId: id,

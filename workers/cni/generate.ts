@@ -68,18 +68,23 @@ function link(recipe: Recipe, routed: boolean): PluginConfig {
   }
 }
 
-/**
- * The list of a network for one container's attachment.
- *
- * @param ifname the interface inside, whose sysctls tuning sets
- * @param gateway whether the container's default route, and its published ports, lead here
- */
-export function generate(recipe: Recipe, { ifname, gateway }: { ifname: string; gateway: boolean }): ConfigList {
+/** What a list depends on beside its network. */
+export interface Place {
+  /** The interface inside, whose sysctls tuning sets. */
+  ifname: string;
+  /** Whether the container's default route leads here. */
+  gateway: boolean;
+  /** Whether ports are published; portmap has nothing to do without. */
+  ports: boolean;
+}
+
+/** The list of a network for one container's attachment. */
+export function generate(recipe: Recipe, { ifname, gateway, ports }: Place): ConfigList {
   const { driver, network, version } = recipe;
   const routed = gateway && !network.internal;
   const tuning = { type: "tuning", sysctl: { [`net.ipv4.conf.${ifname}.accept_redirects`]: "0" } };
   const filters: PluginConfig[] = driver === "macvlan" ? [] : [
-    ...(routed ? [{ type: "portmap", snat: true, capabilities: { portMappings: true } }] : []),
+    ...(routed && ports ? [{ type: "portmap", snat: true, capabilities: { portMappings: true } }] : []),
     ...(network.internal ? [] : [{ type: "firewall" }]),
   ];
   return {

@@ -16,7 +16,7 @@ function recipe(fields: Partial<Recipe> = {}, definition: Record<string, unknown
   return { driver: "bridge", network, leaseDir: "/leases", version: "1.0.0", ...fields };
 }
 
-const first = { ifname: "eth0", gateway: true };
+const first = { ifname: "eth0", gateway: true, ports: true };
 
 Deno.test("generate: bridge, portmap, firewall and tuning with addresses from host-local, as a list that parses", () => {
   const list = generate(recipe(), first);
@@ -45,8 +45,10 @@ Deno.test("generate: bridge, portmap, firewall and tuning with addresses from ho
 Deno.test("generate: one of several networks gives no default route and publishes nothing; an internal one neither", () => {
   const types = (list: ReturnType<typeof generate>) => list.plugins.map((p) => p.type);
   const routes = (list: ReturnType<typeof generate>) => (list.plugins[0]?.ipam as { routes: unknown[] }).routes;
-  const second = generate(recipe(), { ifname: "eth1", gateway: false });
+  const second = generate(recipe(), { ifname: "eth1", gateway: false, ports: true });
   assert.deepEqual([types(second), routes(second)], [["bridge", "firewall", "tuning"], []]);
+  const quiet = generate(recipe(), { ...first, ports: false });
+  assert.deepEqual([types(quiet), routes(quiet).length], [["bridge", "firewall", "tuning"], 1]);
   const internal = generate(recipe({}, { internal: true }), first);
   assert.deepEqual([types(internal), routes(internal)], [["bridge", "tuning"], []]);
 });

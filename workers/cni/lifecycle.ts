@@ -27,7 +27,7 @@ import { programsOf } from "./discover.ts";
 import { CNI_DRIVERS, type CniDriver, pluginsOf } from "./generate.ts";
 import { PLUGIN_TIMEOUT_MS } from "./plugin.ts";
 import type { ConfigList } from "./conflist.ts";
-import { type CniSession, discovered, findTarget, rediscover } from "./session.ts";
+import { ANY_PLACE, type CniSession, discovered, findTarget, rediscover } from "./session.ts";
 
 /** Opens everything, ensures networks, adopts what runs and detaches the rest. */
 export async function open(
@@ -206,7 +206,7 @@ async function detachStrangers(s: CniSession, live: ReadonlySet<string>): Promis
 
 /** Lists of all networks. */
 export function allLists(s: CniSession): ConfigList[] {
-  const own = [...s.managed.keys()].map((name) => findTarget(s, name).list({ ifname: "eth0", gateway: true }));
+  const own = [...s.managed.keys()].map((name) => findTarget(s, name).list(ANY_PLACE));
   return [...own, ...[...rediscover(s).lists.values()].map((f) => f.list)];
 }
 

@@ -8,7 +8,7 @@ import type { CachedAttachment, ResultCache } from "./cache.ts";
 import type { Chain } from "./chain.ts";
 import { type CniVersion, type ConfigList, offers, subnetsOf, withoutDefaultRoute } from "./conflist.ts";
 import { describe, discover, type Discovery } from "./discover.ts";
-import { type CniDriver, generate } from "./generate.ts";
+import { type CniDriver, generate, type Place } from "./generate.ts";
 
 /** A network that nyx made. */
 export interface ManagedNetwork {
@@ -32,6 +32,9 @@ export interface CniSession {
   fileWarnings: string[];
 }
 
+/** Where a list has all its plugins. */
+export const ANY_PLACE: Place = { ifname: "eth0", gateway: true, ports: true };
+
 /** A network that a container can be attached to. */
 export interface Target {
   name: string;
@@ -41,7 +44,7 @@ export interface Target {
   /** Whether its containers get IPv6 addresses. */
   six: boolean;
   /** The list for one attachment. */
-  list(options: { ifname: string; gateway: boolean }): ConfigList;
+  list(place: Place): ConfigList;
   network?: Network;
 }
 
@@ -66,7 +69,7 @@ function managedTarget(s: CniSession, { driver, network, version, definition }: 
     bridged: driver === "bridge",
     internal: network.internal,
     six: network.v6 !== undefined,
-    list: (options) => generate(recipe, options),
+    list: (place) => generate(recipe, place),
     network,
   };
 }
@@ -111,7 +114,7 @@ function findNetworkName(s: CniSession, name: string): string | undefined {
 
 /** What a network cannot do for a container, as the reason of a refusal. */
 export function refusal(target: Target, capability: string, what: string): NyxError | undefined {
-  const list = target.list({ ifname: "eth0", gateway: true });
+  const list = target.list(ANY_PLACE);
   if (offers(list, capability)) return undefined;
   return new NyxError(
     "failed_precondition",
