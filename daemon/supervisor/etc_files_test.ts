@@ -42,3 +42,20 @@ Deno.test("resolvConf: nyx's resolver stands alone, keeps the search list, and a
     "nameserver 1.1.1.1\nsearch a.example\noptions timeout:1\n",
   );
 });
+
+Deno.test("resolvConf: a network backend's resolvers, search list and options stand in for the host's, behind nyx's and one's own", () => {
+  const host = "nameserver 9.9.9.9\nsearch a.example\noptions edns0\n";
+  const given = { nameservers: ["127.0.0.53", "10.5.0.1"], search: ["lan"], options: ["ndots:3"] };
+  const place = { ...bare, given };
+  assert.equal(
+    resolvConf({}, host, place),
+    "nameserver 127.0.0.53\nnameserver 10.5.0.1\nsearch lan\noptions ndots:3\n",
+  );
+  assert.match(resolvConf({ dns: ["1.1.1.1"] }, host, place), /^nameserver 1\.1\.1\.1\nsearch lan\n/);
+  assert.equal(
+    resolvConf({}, host, { ...place, given: { ...given, nameservers: [] } }).split("\n")[0],
+    "nameserver 9.9.9.9",
+  );
+  const embedded = resolvConf({}, host, { ...place, embedded: ["10.88.0.1"] });
+  assert.equal(embedded, "nameserver 10.88.0.1\nsearch a.example\noptions edns0 ndots:0\n");
+});

@@ -93,7 +93,7 @@ export class System implements SystemService {
       crun: crunVersion,
       network: { name: config.network, bridge: config.bridge, ...addresses },
       eventLoopDelayMs: delay.read(),
-      warnings: [...warnings, ...findings],
+      warnings: [...new Set([...warnings, ...findings])],
     };
   }
 

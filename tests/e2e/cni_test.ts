@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type CniWorld, startCniWorld } from "../support/cni_world.ts";
-import { nyxdCommand } from "../support/daemon.ts";
+import { nyxdCommand, startNyxd } from "../support/daemon.ts";
 
 const SLEEP = ["sleep", "1000"];
 const SERVE = ["sh", "-c", "echo served >/tmp/i; exec httpd -f -p 80 -h /tmp"];
@@ -146,4 +146,15 @@ Deno.test("drivers: ptp and macvlan by nyx network create; changing the backend 
   await nyx(world, "rm", "-f", "stays");
   await nyx(world, "network", "rm", "p2p", "lan");
   assert.deepEqual(traces(world), NOTHING);
+
+  const { slot } = world.nyxd;
+  await world.nyxd.stop();
+  const other = await startNyxd({ baseDir, slot, netns: world.hosts.host });
+  const { exitCode } = await other.client.containers.wait(
+    (await other.client.containers.run({ image, args: ping })).id,
+  );
+  assert.equal(exitCode, 0, "nyx's own driver takes over when nothing is attached");
+  await other[Symbol.asyncDispose]();
+  await world.again();
+  assert.match(await nyx(world, "run", "--rm", image, ...ping), /1 packets received/);
 });

@@ -246,7 +246,8 @@ Deno.test("hostile files: paths for plugins and names, junk, a pipe, a giant; no
   host.conf("b.conf", { cniVersion: "1.0.0", name: "nyx", type: "bridge" });
   const { worker, init } = await host.start();
   assert.deepEqual(init.discovered?.map((d) => [d.name, d.driver]), [["good", "loopback"]]);
-  const said = init.warnings.filter((w) => w.includes(host.confDir));
+  const { findings } = await worker.call("diagnose", {});
+  const said = findings.filter((w) => w.includes(host.confDir));
   for (const file of ["1", "2", "3", "4", "5", "6", "8"]) {
     assert.equal(said.filter((w) => w.includes(`/${file}.conflist:`)).length, 1, said.join("\n"));
   }

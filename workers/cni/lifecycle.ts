@@ -70,7 +70,9 @@ export async function open(
       networks: cache.of(id).map((a) => a.network),
       ports,
     }));
-    return { session, removed, warnings: [...warnings, ...session.fileWarnings], failed, attached, discovered: files };
+    // What is wrong with files may be put right at any time: `findings` tells what is so at that moment.
+    for (const text of session.fileWarnings) net.log("warn", text, {});
+    return { session, removed, warnings, failed, attached, discovered: files };
   } catch (e) {
     await close(net);
     throw e;
