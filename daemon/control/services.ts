@@ -195,6 +195,10 @@ export interface VolumeService {
   inspect(name: string): Promise<VolumeInfo>;
   remove(name: string, force: boolean): Promise<void>;
   prune(options: { all: boolean }): Promise<{ removed: string[]; reclaimed: number }>;
+  /** Its contents as tar. Rejects before the first byte when there is no such volume. */
+  exportTar(name: string): Promise<AsyncIterable<Uint8Array>>;
+  /** Unpacks a tar into it; makes it where there is none. */
+  importTar(name: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<{ entries: number }>;
 }
 
 /** Networks. `ref` is a name, id or unique prefix of an id. */
