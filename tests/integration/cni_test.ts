@@ -190,36 +190,45 @@ Deno.test("kill -9 of the worker: what ran is adopted, what did not is detached 
   assert.deepEqual([host.leases("nyx"), host.cached(), host.veths(), host.traces("10.66.0.2")], [[], [], [], []]);
 });
 
-Deno.test("kill -9 in the middle of an attachment: the next worker undoes the plugins that had run", async () => {
+Deno.test("kill -9 between any two plugins, of ADD and of DEL: the next worker leaves nothing", async () => {
   await using host = new CniHost();
-  host.plugin(
-    "slow",
-    `case $CNI_COMMAND in VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}';;
-ADD) touch ${host.hosts.baseDir}/reached; while [ -d ${host.hosts.baseDir} ]; do sleep 0.1; done;; esac`,
-  );
-  const ipam = { type: "host-local", dataDir: `${host.hosts.baseDir}/network/cni/ipam`, subnet: "10.70.0.0/24" };
-  const bridge = { type: "bridge", bridge: "cnislow", isGateway: true, ipMasq: true, ipam };
-  host.conf("slow.conflist", { cniVersion: "1.0.0", name: "slow", plugins: [bridge, { type: "slow" }] });
-  const { worker } = await host.start();
-  const id = randomId();
-  const hanging = setup(worker, "hanging", { id, attachments: [{ network: "slow" }] });
-  hanging.catch(() => {});
-  for (let i = 0; i < 200 && !exists(`${host.hosts.baseDir}/reached`); i++) await new Promise((r) => setTimeout(r, 25));
-  assert.deepEqual(host.leases("slow"), ["10.70.0.2"]);
-  await worker.kill();
-  const { init } = await host.start({ known: [id] });
-  assert.deepEqual(init.removed, [id]);
-  assert.deepEqual([host.leases("slow"), host.cached(), host.veths(), host.traces("10.70.0.2")], [[], [], [], []]);
-});
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
+  const { baseDir } = host.hosts;
+  // Kills the worker when it is its turn, before the plugins that follow.
+  const killer = (name: string) =>
+    host.plugin(
+      name,
+      `case $CNI_COMMAND in VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}'; exit;; esac
+if [ "$(cat ${baseDir}/at)" = "$CNI_COMMAND ${name}" ]; then kill -9 $PPID; exit 1; fi
+[ $CNI_COMMAND != ADD ] || sed 's/.*"prevResult"://; s/}$//'`,
+    );
+  for (const name of ["k1", "k2"]) killer(name);
+  const ipam = { type: "host-local", dataDir: `${baseDir}/network/cni/ipam`, subnet: "10.70.0.0/24" };
+  const bridge = { type: "bridge", bridge: "cnikill", isGateway: true, ipMasq: true, ipam };
+  const portmap = { type: "portmap", capabilities: { portMappings: true } };
+  const plugins = [bridge, { type: "k1" }, portmap, { type: "k2" }];
+  host.conf("kill.conflist", { cniVersion: "1.0.0", name: "kill", plugins });
+  const options = { attachments: [{ network: "kill" }], ports: [{ hostPort: 8080, containerPort: 80 }] };
+  for (const at of ["ADD k1", "ADD k2", "DEL k2", "DEL k1"]) {
+    Deno.writeTextFileSync(`${baseDir}/at`, at);
+    const { worker } = await host.start();
+    const id = randomId();
+    const first = setup(worker, "doomed", { id, ...options });
+    if (at.startsWith("ADD")) await assert.rejects(first, /process ended/);
+    else {
+      await first;
+      await assert.rejects(worker.call("teardown", { id }), /process ended/);
+    }
+    assert.equal(host.cached().length, 1, at);
+    Deno.writeTextFileSync(`${baseDir}/at`, "");
+    const { worker: next, init } = await host.start({ known: [id] });
+    assert.deepEqual(init.removed, [id], at);
+    assert.deepEqual([host.leases("kill"), host.cached(), host.veths(), host.traces("10.70.0.")], [[], [], [], []], at);
+    const again = await setup(next, "doomed", { id, ...options });
+    assert.equal(again.ports[0]?.hostPort, 8080);
+    await next.call("teardown", { id });
+    await next.kill();
   }
-}
+});
 
 Deno.test("repair: a flushed rule set and a deleted bridge come back, with the rules that plugins made and the containers' ports", async () => {
   await using host = new CniHost();

@@ -101,9 +101,7 @@ export async function detach(s: CniSession, attachment: CachedAttachment): Promi
   const pinned = s.net.kernel.ns.isPinned(netnsPath(s.net, attachment.containerId));
   const present = { ...attachment, netns: pinned ? netnsPath(s.net, attachment.containerId) : "" };
   const errors = await s.chain.del(present, attachment.result?.raw);
-  for (const known of s.pending.keys()) {
-    if (known.containerId === attachment.containerId && known.ifname === attachment.ifname) s.pending.delete(known);
-  }
+  s.pending.delete(attachment);
   if (errors.length === 0) {
     s.cache.remove(attachment);
     return true;

@@ -77,7 +77,7 @@ export class Chores implements Disposable {
 
   async #retry(): Promise<void> {
     const { pending } = this.#session;
-    for (const attachment of [...pending.keys()]) {
+    for (const { attachment } of pending.all()) {
       if (this.#ended) return;
       await this.#ofContainer(attachment.containerId, async () => {
         if (pending.has(attachment)) await detach(this.#session, attachment);

@@ -27,7 +27,7 @@ import { programsOf } from "./discover.ts";
 import { CNI_DRIVERS, type CniDriver, pluginsOf } from "./generate.ts";
 import { PLUGIN_TIMEOUT_MS } from "./plugin.ts";
 import type { ConfigList } from "./conflist.ts";
-import { ANY_PLACE, type CniSession, discovered, findTarget, rediscover } from "./session.ts";
+import { ANY_PLACE, type CniSession, discovered, findTarget, Pending, rediscover } from "./session.ts";
 
 /** Opens everything, ensures networks, adopts what runs and detaches the rest. */
 export async function open(
@@ -50,7 +50,7 @@ export async function open(
     chain: new Chain({ binDir: cni.binDir, timeoutMs, endTree: treeEnder(env) }),
     confDir: cni.confDir,
     managed: new Map(),
-    pending: new Map(),
+    pending: new Pending(),
     fileWarnings: [],
   };
   try {
@@ -224,5 +224,5 @@ export async function findings(s: CniSession): Promise<string[]> {
       found.push((e as Error).message);
     }
   }
-  return [...found, ...s.fileWarnings, ...s.pending.values()];
+  return [...found, ...s.fileWarnings, ...s.pending.all().map((p) => p.text)];
 }

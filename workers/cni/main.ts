@@ -9,6 +9,7 @@ import { linuxNamespace } from "../../ffi/linux/namespace.ts";
 import { linuxSocket } from "../../ffi/linux/socket.ts";
 import { openNft } from "../../ffi/nftables/libnftables.ts";
 import { close, type Environment, shutdown } from "../network/lifecycle.ts";
+import { audit } from "../network/audit.ts";
 import { probe } from "../network/probe.ts";
 import { release, restore } from "../network/reservation.ts";
 import { checkId, Serial, syncTable } from "../network/session.ts";
@@ -132,6 +133,7 @@ serve<NetworkStage>("network", {
     return target === undefined ? { tcp: 0, udp: 0 } : ready().net.flows.open(target);
   },
   facts: (request) => facts(ready(), request),
+  audit: (request) => audit(ready().net, request),
   teardown: ({ id }) => ofContainer(id, (s) => takeDown(s, id)),
   probe: (request, { signal }) => probe(env.kernel, request, signal),
   shutdown: async ({ keepNetworks }) => {

@@ -10,6 +10,35 @@ import { type CniVersion, type ConfigList, offers, subnetsOf, withoutDefaultRout
 import { describe, discover, type Discovery } from "./discover.ts";
 import { type CniDriver, generate, type Place } from "./generate.ts";
 
+function keyOf({ containerId, ifname, network }: CachedAttachment): string {
+  return `${containerId} ${ifname} ${network}`;
+}
+
+/** Attachments that are to be taken off once it can be done. */
+export class Pending {
+  readonly #byKey = new Map<string, { attachment: CachedAttachment; text: string }>();
+
+  /** Notes one, and why it is still there. */
+  set(attachment: CachedAttachment, text: string): void {
+    this.#byKey.set(keyOf(attachment), { attachment, text });
+  }
+
+  /** Whether an attachment is one of them. */
+  has(attachment: CachedAttachment): boolean {
+    return this.#byKey.has(keyOf(attachment));
+  }
+
+  /** Takes one off the list. */
+  delete(attachment: CachedAttachment): void {
+    this.#byKey.delete(keyOf(attachment));
+  }
+
+  /** All of them. */
+  all(): { attachment: CachedAttachment; text: string }[] {
+    return [...this.#byKey.values()];
+  }
+}
+
 /** A network that nyx made. */
 export interface ManagedNetwork {
   definition: NetworkDefinition;
@@ -27,7 +56,7 @@ export interface CniSession {
   confDir: string;
   managed: Map<string, ManagedNetwork>;
   /** Attachments whose plugins did not detach them, with what they said; tried again. */
-  pending: Map<CachedAttachment, string>;
+  pending: Pending;
   /** What stands against networks of files, as last read. */
   fileWarnings: string[];
 }
