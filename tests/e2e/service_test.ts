@@ -62,6 +62,7 @@ Deno.test("nyxd.service: leaves containers alone, waits for READY, and starts wh
     assert.ok(unit.includes(`\n${line}\n`), line);
   }
   assert.match(unit, /^ExecStart=\/usr\/local\/bin\/nyxd --socket-group nyx$/m);
+  assert.match(unit, /^ExecStop=.* != stopping .*\/usr\/local\/bin\/nyx system shutdown --force --time 20'$/m);
 });
 
 Deno.test("nyxd in a chroot: refused, since crun exec there would give a container's process the host's root", async () => {
