@@ -99,6 +99,8 @@ const image: CommandTable = {
 
 const volume: CommandTable = {
   create: { summary: "Create a volume", load: () => import("./volume_create.ts") },
+  export: { summary: "Write what is in a volume as a tar archive", load: () => import("./volume_export.ts") },
+  import: { summary: "Unpack a tar archive into a volume", load: () => import("./volume_import.ts") },
   inspect: { summary: "Show all about volumes", load: () => import("./volume_inspect.ts") },
   ls: { summary: "List volumes", aliases: ["list"], load: () => import("./volume_ls.ts") },
   prune: { summary: "Remove unused volumes", load: () => import("./volume_prune.ts") },

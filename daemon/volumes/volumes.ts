@@ -13,6 +13,7 @@ import type { RecordedMount } from "../persist/record.ts";
 import type { VolumeInfo } from "../spec/api.ts";
 import type { MountSpec } from "../spec/container.ts";
 import { NyxError } from "../spec/errors.ts";
+import { readVolume, writeVolume } from "./archive.ts";
 import { bindOptions, cleanTarget, tmpfsOptions } from "./mounts.ts";
 import { checkDriver, checkVolumeName, type VolumeRecord, VolumeStore, type VolumeTemplate } from "./store.ts";
 
@@ -48,6 +49,8 @@ export class Volumes implements VolumeService {
   readonly #options: VolumesOptions;
   readonly #store: VolumeStore;
   readonly #busy = new Map<string, Promise<unknown>>();
+  /** Archives being read or written, by volume: it is not removed meanwhile. */
+  readonly #archives = new Map<string, number>();
 
   /** @param options where volumes live and who knows their users */
   constructor(options: VolumesOptions) {
@@ -97,6 +100,9 @@ export class Volumes implements VolumeService {
           { context: { name, usedBy: users.join(",") } },
         );
       }
+      if (this.#archives.has(name)) {
+        throw new NyxError("failed_precondition", `Could not remove volume ${name}: it is being exported or imported`);
+      }
       await this.#erase(name);
     });
   }
@@ -109,6 +115,7 @@ export class Volumes implements VolumeService {
       await this.#exclusive(name, async () => {
         const record = await this.#store.find(name);
         if (record === undefined || (!all && !record.anonymous) || this.#options.usersOf(name).length > 0) return;
+        if (this.#archives.has(name)) return;
         const mounted = Object.keys(record.options).length > 0;
         const paths = [`${this.#store.dir}/${name}`];
         const { bytes } = mounted ? { bytes: [0] } : await this.#options.rootfs.call("usage", { paths });
@@ -118,6 +125,50 @@ export class Volumes implements VolumeService {
       });
     }
     return { removed, reclaimed };
+  }
+
+  /**
+   * What is in a volume, as tar.
+   *
+   * @throws NyxError not_found, before the first byte
+   */
+  async exportTar(name: string): Promise<AsyncIterable<Uint8Array>> {
+    await this.#existing(name);
+    return this.#read(name);
+  }
+
+  /** Held from the first byte on: who never reads holds nothing. */
+  async *#read(name: string): AsyncGenerator<Uint8Array, void, void> {
+    await using held = await this.#hold(await this.#existing(name));
+    yield* readVolume(this.#options.rootfs, held.dir);
+  }
+
+  /** Unpacks a tar into a volume, which is made where there is none; files of the same name give way. */
+  async importTar(name: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<{ entries: number }> {
+    checkVolumeName(name);
+    const template = { labels: {}, options: {}, anonymous: false };
+    await using held = await this.#hold(await this.#exclusive(name, () => this.#ensure(name, template, false)));
+    return { entries: await writeVolume(this.#options.rootfs, held.dir, body, signal) };
+  }
+
+  /** Keeps a volume from being removed, with what its driver mounts. Containers start and stop with it as they like. */
+  async #hold(record: VolumeRecord): Promise<{ dir: string } & AsyncDisposable> {
+    const { name } = record;
+    const dir = this.#store.dataDir(name);
+    this.#archives.set(name, (this.#archives.get(name) ?? 0) + 1);
+    const release = async () => {
+      const left = (this.#archives.get(name) ?? 1) - 1;
+      if (left > 0) this.#archives.set(name, left);
+      else this.#archives.delete(name);
+      if (Object.keys(record.options).length > 0) await this.unmountIdle();
+    };
+    try {
+      await this.#exclusive(name, () => this.#mountDriver(record, dir));
+    } catch (e) {
+      await release();
+      throw e;
+    }
+    return { dir, [Symbol.asyncDispose]: release };
   }
 
   /** Bytes on disk of each volume, for `system df`. */
@@ -166,6 +217,7 @@ export class Volumes implements VolumeService {
       await this.#exclusive(name, async () => {
         const record = await this.#store.find(name);
         if (record === undefined || Object.keys(record.options).length === 0 || running(name).length > 0) return;
+        if (this.#archives.has(name)) return;
         const { unmounted } = await this.#options.rootfs.call("unmountBelow", { path: this.#store.dataDir(name) });
         if (unmounted.length > 0) idle.push(name);
       });

@@ -333,3 +333,25 @@ Deno.test("nyx info: names what is known of the crun in use, as nyxd's log did a
   assert.ok(r.stderr.includes(warning), r.stderr);
   assert.ok(nyxd.log.some((line) => JSON.parse(line).level === "warn" && JSON.parse(line).msg === warning));
 });
+
+Deno.test("nyx volume export and import: a pipe, a file and a gzip archive carry a volume to another", async () => {
+  await using world = await startWorld();
+  const { nyxd, image, dir } = world;
+  await ok(world, "run", "--rm", "-v", "one:/v", image, "sh", "-c", "echo hi > /v/f; chown 5:6 /v/f; chmod 640 /v/f");
+  const read = (volume: string) =>
+    ok(world, "run", "--rm", "-v", `${volume}:/v`, image, "sh", "-c", "ls -ln /v; cat /v/f");
+  const before = await read("one");
+  await ok(world, "volume", "export", "-o", `${dir}/v.tar`, "one");
+  await ok(world, "volume", "import", "-q", "two", `${dir}/v.tar`);
+  assert.equal(await read("two"), before);
+  await new Deno.Command("gzip", { args: [`${dir}/v.tar`] }).output();
+  const imported = await nyxd.nyx(["volume", "import", "three"], { stdin: await Deno.readFile(`${dir}/v.tar.gz`) });
+  assert.deepEqual([imported.code, imported.stdout], [0, ""], imported.stderr);
+  assert.equal(await read("three"), before);
+  const none = await nyxd.nyx(["volume", "export", "nothing"]);
+  assert.deepEqual([none.code, none.stdout], [1, ""]);
+  assert.match(none.stderr, /Could not find volume "nothing"/);
+  const broken = await nyxd.nyx(["volume", "import", "four"], { stdin: "this is no archive, by far".repeat(100) });
+  assert.equal(broken.code, 1);
+  await ok(world, "volume", "rm", "one", "two", "three", "four");
+});

@@ -248,6 +248,84 @@ Deno.test("Volumes.resolve: a subpath is bound out of reach of whoever else has 
   assert.ok(Deno.statSync(`${mountpoint}/moved/f`).isFile);
 });
 
+Deno.test("Volumes.exportTar and importTar: owners, modes, links, times and attributes come back; the same name gives way, others stay", async () => {
+  await using f = new VolumesFixture();
+  const from = (await f.volumes.create({ name: "from" })).mountpoint;
+  sh(`cd ${from} && mkdir -p d/e && echo one >d/f && ln d/f hard && ln -s d/f soft && chown 7:8 d/f && chmod 4751 d/f &&
+    chmod 1777 d/e && touch -d @86400 d/e && setfattr -n user.k -v v d/f && mkfifo pipe && : >"odd
+name"`);
+  const state = (dir: string) =>
+    sh(
+      `cd ${dir} && find . -mindepth 1 ! -name kept -printf '%P %y %m %U:%G %n %s %l %TY-%Tm-%Td %TH:%TM\\n' | sort && getfattr -d d/f`,
+    );
+  const to = (await f.volumes.create({ name: "to" })).mountpoint;
+  sh(`cd ${to} && mkdir d && echo old >d/f && echo stays >kept`);
+  const { entries } = await f.volumes.importTar("to", await f.volumes.exportTar("from"), new AbortController().signal);
+  assert.ok(entries >= 7, String(entries));
+  assert.equal(state(to), state(from));
+  assert.equal(sh(`cat ${to}/kept`), "stays\n");
+  await f.volumes.importTar("new", await f.volumes.exportTar("from"), new AbortController().signal);
+  assert.equal(state((await f.volumes.inspect("new")).mountpoint), state(from));
+  await assert.rejects(f.volumes.exportTar("none"), code("not_found"));
+});
+
+Deno.test("Volumes.importTar: an attacker's archive writes through no link, no '..' and no absolute name out of the volume", async () => {
+  await using f = new VolumesFixture();
+  const outside = `${f.baseDir}/outside`;
+  sh(
+    `mkdir -p ${outside} ${f.baseDir}/a && echo safe >${outside}/file && ln -s ${outside} ${f.baseDir}/a/link && cd ${f.baseDir}/a &&
+    echo bad >x && tar -cf ${f.baseDir}/links.tar link && tar -rf ${f.baseDir}/links.tar --transform=s,x,link/file, x &&
+    tar -cPf ${f.baseDir}/dots.tar --transform=s,x,../../../outside/file, x && tar -cPf ${f.baseDir}/abs.tar --transform=s,x,${outside}/file, x`,
+  );
+  await f.volumes.create({ name: "v" });
+  const data = (await f.volumes.inspect("v")).mountpoint;
+  for (const name of ["links", "dots", "abs"]) {
+    const body = (await Deno.open(`${f.baseDir}/${name}.tar`)).readable;
+    await f.volumes.importTar("v", body, new AbortController().signal).catch(() => {});
+    assert.equal(sh(`cat ${outside}/file`), "safe\n", name);
+    assert.equal(sh(`find ${outside} | wc -l`), "2\n", name);
+  }
+  sh(`rm -rf ${data}/* && ln -s ${outside} ${data}/d`);
+  const body = ReadableStream.from([await Deno.readFile(`${f.baseDir}/links.tar`)]);
+  await f.volumes.importTar("v", body, new AbortController().signal).catch(() => {});
+  assert.equal(sh(`cat ${outside}/file`), "safe\n");
+  for (const name of ["../x", "a/b"]) {
+    await assert.rejects(
+      f.volumes.importTar(name, ReadableStream.from([]), new AbortController().signal),
+      code("invalid_argument"),
+    );
+  }
+});
+
+Deno.test("Volumes.exportTar: what is read is not removed or taken off meanwhile; a driver's mount is there for it alone", async () => {
+  await using f = new VolumesFixture();
+  sh(`mkdir ${f.baseDir}/host && echo host >${f.baseDir}/host/h`);
+  await f.volumes.create({ name: "b", options: { type: "none", device: `${f.baseDir}/host`, o: "bind" } });
+  const stream = (await f.volumes.exportTar("b"))[Symbol.asyncIterator]();
+  const first = await stream.next();
+  assert.match(new TextDecoder().decode(first.value), /^h\0/);
+  await assert.rejects(f.volumes.remove("b", true), code("failed_precondition"));
+  assert.deepEqual((await f.volumes.prune({ all: true })).removed, []);
+  assert.deepEqual(await f.volumes.unmountIdle(), []);
+  await stream.return?.();
+  assert.equal(sh(`grep -c ${f.baseDir}/volumes/b /proc/self/mountinfo || true`), "0\n");
+  await f.volumes.remove("b", false);
+  assert.equal(sh(`cat ${f.baseDir}/host/h`), "host\n");
+  const cut = new AbortController();
+  const slow = f.volumes.importTar(
+    "c",
+    ReadableStream.from((async function* () {
+      yield new Uint8Array(512);
+      while (!cut.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 5));
+      throw new NyxError("canceled", "the client left");
+    })()),
+    cut.signal,
+  );
+  setTimeout(() => cut.abort(new NyxError("canceled", "the client left")), 50);
+  await assert.rejects(slow, code("canceled"));
+  await f.volumes.remove("c", false);
+});
+
 Deno.test("Volumes: a removal cut off after the data is repaired by the next use", async () => {
   await using f = new VolumesFixture();
   const { mountpoint } = await f.volumes.create({ name: "db" });

@@ -256,6 +256,8 @@ function defaults(): Services {
       inspect: () => Promise.resolve(volume),
       remove: () => Promise.resolve(),
       prune: () => Promise.resolve({ removed: [], reclaimed: 0 }),
+      exportTar: () => Promise.resolve(ReadableStream.from([encoder.encode("tar")])),
+      importTar: () => Promise.resolve({ entries: 1 }),
     },
     networks: {
       list: () => Promise.resolve([network]),

@@ -1,9 +1,15 @@
 /** Routes about volumes. */
 
 import { z } from "zod";
+import { invalid } from "../../spec/errors.ts";
+import { mediaType } from "../body.ts";
+import { streamBody, streamed } from "../respond.ts";
 import { type Route, route } from "../route.ts";
+import { unarchiveResult } from "../schema/archive.ts";
 import { volumeBody, volumePruneBody, volumeRemoveBody } from "../schema/requests.ts";
 import { pruneResult, volumeInfo } from "../schema/responses.ts";
+
+const TAR = "application/x-tar";
 
 /** Routes about volumes. */
 export const volumeRoutes: Route[] = [
@@ -48,6 +54,32 @@ export const volumeRoutes: Route[] = [
     async handle({ params, body, context }) {
       await context.services.volumes.remove(params.name, body.force);
       return { ok: true, name: params.name };
+    },
+  }),
+  route({
+    method: "GET",
+    path: "/v1/volumes/{name}/archive",
+    tag: "volumes",
+    operationId: "exportVolume",
+    summary: "What is in a volume, as tar.",
+    others: [{ type: TAR, description: "The archive. A body that breaks off instead of ending tells of a failure." }],
+    async handle({ params, context }) {
+      const archive = await context.services.volumes.exportTar(params.name);
+      return streamed(TAR, streamBody(context, () => archive));
+    },
+  }),
+  route({
+    method: "PUT",
+    path: "/v1/volumes/{name}/archive",
+    tag: "volumes",
+    operationId: "importVolume",
+    summary: "Unpacks a tar into a volume; makes it where there is none.",
+    upload: TAR,
+    result: unarchiveResult,
+    async handle({ params, request, context }) {
+      if (mediaType(request) !== TAR) throw invalid("Content-Type", mediaType(request), `send the archive as ${TAR}`);
+      if (request.body === null) throw invalid("request body", "", "it is empty; send a tar archive");
+      return { ok: true, ...await context.services.volumes.importTar(params.name, request.body, request.signal) };
     },
   }),
   route({

@@ -1,0 +1,29 @@
+/** `nyx volume export`. */
+
+import { archiveToFile, archiveToStdout } from "../archive_output.ts";
+import { defineCommand } from "../args/definition.ts";
+import { EXIT } from "../failure.ts";
+
+/** `nyx volume export`. */
+export const command = defineCommand({
+  summary: "Write what is in a volume as a tar archive",
+  flags: {
+    output: {
+      type: "value",
+      short: "o",
+      value: "FILE",
+      help: "File to write (default standard output)",
+      complete: "files",
+    },
+  },
+  operands: [{ name: "VOLUME", complete: "volumes" }],
+  notes:
+    "Owners, modes, links, times and extended attributes are kept. What containers write meanwhile may be in it or not:\n" +
+    "stop them for a copy that fits together.",
+  async run(context, flags, [name = ""]) {
+    const source = (await context.client()).volumes.exportTar(name);
+    if (flags.output === undefined || flags.output === "-") await archiveToStdout(context, source);
+    else await archiveToFile(flags.output, source);
+    return EXIT.ok;
+  },
+});
