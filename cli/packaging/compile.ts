@@ -54,21 +54,26 @@ function elfMachine(path: string): number | undefined {
   return read === 20 && magic ? new DataView(head.buffer).getUint16(18, true) : undefined;
 }
 
-/** Refuses a DENORT_BIN that cannot be the runtime of an architecture: Deno would take any file. */
-function checkRuntime(path: string, architecture: Architecture): void {
+/**
+ * Refuses a runtime that cannot be of an architecture.
+ *
+ * @param given how it was named, such as DENORT_BIN
+ * @throws NyxError saying what the file is
+ */
+export function checkRuntime(given: string, path: string, architecture: Architecture): void {
   let machine;
   try {
     machine = elfMachine(path);
   } catch (e) {
-    throw new NyxError("not_found", `Could not read DENORT_BIN "${path}": ${e instanceof Error ? e.message : e}`);
+    throw new NyxError("not_found", `Could not read ${given} "${path}": ${e instanceof Error ? e.message : e}`);
   }
   if (machine === ARCHITECTURES[architecture].machine) return;
   throw new NyxError(
     "failed_precondition",
-    `Could not compile for ${architecture}: DENORT_BIN "${path}" is ${
+    `Could not build for ${architecture}: ${given} "${path}" is ${
       machine === undefined ? "no ELF executable" : "for another architecture"
     }; ` +
-      `set it to a denort for ${architecture}, or choose the architecture with --arch`,
+      `give one for ${architecture}, or choose the architecture with --arch`,
   );
 }
 
@@ -103,7 +108,7 @@ export interface CompileOptions {
 export async function compileProgram(options: CompileOptions): Promise<void> {
   const { bundles, program, architecture, path, paths = DEFAULT_PATHS } = options;
   const runtime = Deno.env.get("DENORT_BIN");
-  if (runtime !== undefined) checkRuntime(runtime, architecture);
+  if (runtime !== undefined) checkRuntime("DENORT_BIN", runtime, architecture);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "compile",

@@ -80,10 +80,16 @@ async function compileBoth(bundles: Bundles, wanted: readonly Architecture[], pa
 }
 
 /** Makes the packages, and gives their names. */
-async function packages(wanted: readonly Architecture[], bill: string): Promise<string[]> {
+async function packages(wanted: readonly Architecture[], bill: string, deno?: string): Promise<string[]> {
   const made: string[] = [];
   for (const architecture of wanted) {
-    const path = await deb({ root: ROOT, outDir: DIST, architecture, sbom: bill });
+    const path = await deb({
+      root: ROOT,
+      outDir: DIST,
+      architecture,
+      sbom: bill,
+      ...(deno === undefined ? {} : { deno }),
+    });
     say(path);
     made.push(path.slice(DIST.length + 1));
   }
@@ -153,11 +159,15 @@ const TASKS: Readonly<Record<string, Task>> = {
   },
   deb: {
     summary: `Make Debian packages, dist/${PACKAGE}_VERSION_ARCH.deb, which carry the deno that they need`,
-    flags: { arch: { ...ARCH_FLAG.arch, help: `amd64 or arm64 (default this machine's, ${HOST_ARCHITECTURE})` } },
+    flags: {
+      arch: { ...ARCH_FLAG.arch, help: `amd64 or arm64 (default this machine's, ${HOST_ARCHITECTURE})` },
+      deno: { type: "value", value: "FILE", help: "deno binary to carry (default this one, for other machines npm's)" },
+    },
     async run(flags) {
       await packages(
         text(flags, "arch") === undefined ? [HOST_ARCHITECTURE] : architectures(flags),
         await billOfMaterials(ROOT),
+        text(flags, "deno"),
       );
     },
   },

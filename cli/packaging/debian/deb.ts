@@ -12,7 +12,7 @@ import { NyxError } from "../../../mod.ts";
 import { COMPLETION_SCRIPTS } from "../../completion_scripts.ts";
 import { bundle } from "../bundle.ts";
 import { debianChangelog, parseChangelog } from "../changelog.ts";
-import { type Architecture, HOST_ARCHITECTURE } from "../compile.ts";
+import { type Architecture, checkRuntime, HOST_ARCHITECTURE } from "../compile.ts";
 import { bundled, nyxdLauncher, nyxLauncher } from "../launchers.ts";
 import { manualPages } from "../man.ts";
 import { output } from "../stage.ts";
@@ -35,6 +35,8 @@ export interface DebOptions {
   architecture: Architecture;
   /** Instead of the source's own, for a test of upgrades. */
   version?: string;
+  /** Binary of the runtime to carry, instead of this machine's or npm's. */
+  deno?: string;
   /** Default xz, which takes most of a minute. */
   compression?: "xz" | "gzip" | "none";
   /** Bill of materials to put beside the copyright. */
@@ -96,21 +98,26 @@ class Tree {
   }
 }
 
-/** The deno binary of an architecture: this machine's is the one that runs now; others come from npm, which checks their digest. */
-async function runtime(architecture: Architecture, scratch: string): Promise<Uint8Array> {
+/**
+ * The deno binary of an architecture: the one that was named, for this machine's the one that runs now, or npm's, which checks its digest.
+ */
+async function runtime({ architecture, deno }: DebOptions, scratch: string): Promise<Uint8Array> {
+  if (deno !== undefined) {
+    checkRuntime("--deno", deno, architecture);
+    return Deno.readFileSync(deno);
+  }
   if (architecture === HOST_ARCHITECTURE) return Deno.readFileSync(Deno.execPath());
   const spec = `${RUNTIMES[architecture]}@${Deno.version.deno}`;
   try {
-    const file = await output("npm", ["pack", "--silent", "--pack-destination", scratch, spec]);
+    const file = await output("npm", ["pack", "--loglevel=error", "--pack-destination", scratch, spec]);
     await output("tar", ["-xzf", `${scratch}/${file.split("\n").at(-1)}`, "-C", scratch]);
     return Deno.readFileSync(`${scratch}/package/deno`);
   } catch (e) {
     throw new NyxError(
       "unavailable",
-      `Could not package for ${architecture}: ${
-        e instanceof Error ? e.message : e
-      }; npm has to reach a registry with ${spec}, ` +
-        `or choose this machine's architecture: --arch ${HOST_ARCHITECTURE}`,
+      `Could not package for ${architecture}: npm did not give ${spec} (${
+        e instanceof Error ? e.message.split("\n").find((line) => line.includes("notarget")) ?? e.message : e
+      }); name a deno binary for it with --deno, or choose this machine's architecture with --arch ${HOST_ARCHITECTURE}`,
     );
   }
 }
@@ -155,9 +162,9 @@ const OVERRIDES = [
 ].map((tag) => `${PACKAGE}: ${tag} *usr/lib/nyx/deno*\n`).join("");
 
 async function fill(tree: Tree, options: DebOptions, scratch: string): Promise<void> {
-  const { root, architecture, version = VERSION } = options;
+  const { root, version = VERSION } = options;
   const bundles = await bundle({ root, outDir: `${tree.dir}${LIB}`, version });
-  tree.file(`${LIB}/deno`, await runtime(architecture, scratch), 0o755);
+  tree.file(`${LIB}/deno`, await runtime(options, scratch), 0o755);
   const deno = `${LIB}/deno`;
   tree.file("/usr/bin/nyx", nyxLauncher(bundled(deno, LIB, "nyx")), 0o755);
   tree.file("/usr/bin/nyxd", nyxdLauncher(bundled(deno, LIB, "nyxd"), "/var/cache/nyx"), 0o755);
