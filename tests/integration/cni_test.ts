@@ -18,8 +18,8 @@ async function setup(worker: NetworkWorker, name: string, options: Setup = {}) {
 }
 
 /** Whether a server at an address, reached from a namespace, says what it is to say. */
-async function says(from: string, address: string, text: string): Promise<boolean> {
-  for (let i = 0; i < 40; i++) {
+async function says(from: string, address: string, text: string, tries = 40): Promise<boolean> {
+  for (let i = 0; i < tries; i++) {
     const { stdout } = inNetns(from, ["socat", "-u", `TCP:${address},connect-timeout=2`, "-"]);
     if (stdout.trim() === text) return true;
     await new Promise((r) => setTimeout(r, 50));
@@ -242,6 +242,11 @@ Deno.test("repair: a flushed rule set and a deleted bridge come back, with the r
   const accepts = () => host.traces("-s 10.66.0.2/32 -j ACCEPT").length;
   for (let i = 0; i < 100 && accepts() === 0; i++) await new Promise((r) => setTimeout(r, 50));
   assert.equal(accepts(), 1, "and firewall's rule");
+  await new Promise((r) => setTimeout(r, 1500));
+  host.run("iptables", "-t", "nat", "-F");
+  host.run("iptables", "-F");
+  assert.deepEqual(host.traces("10.66.0.2"), []);
+  assert.ok(await says(host.hosts.lan, "192.168.77.1:8080", "web", 200), "also after a reload of the firewall alone");
   host.run("ip", "link", "del", "nyxcni0");
   let reached = false;
   for (let i = 0; i < 100 && !reached; i++) reached = pings(other.netnsPath, web.endpoints[0]?.ip ?? "");

@@ -7,6 +7,8 @@ import type { CniSession } from "./session.ts";
 
 /** How often detaching what could not be detached is tried again. */
 const RETRY_MS = 30_000;
+/** How often rules are looked at, at most: other runtimes take out their own ones all the time. */
+const LOOK_MS = 3000;
 
 /** Runs work on a container behind what is under way on it. */
 export type OfContainer = (id: string, work: () => Promise<unknown>) => Promise<unknown>;
@@ -18,6 +20,8 @@ export class Chores implements Disposable {
   #timer: ReturnType<typeof setInterval> | undefined;
   #mending: Promise<void> | undefined;
   #mendAgain = false;
+  #lookTimer: ReturnType<typeof setTimeout> | undefined;
+  #lookedAt = -Infinity;
   #ended = false;
 
   /**
@@ -41,6 +45,34 @@ export class Chores implements Disposable {
     this.#mending ??= this.#mendAll().catch((e) => this.#warn("Could not mend containers' rules", e)).finally(() =>
       this.#mending = undefined
     );
+  }
+
+  /** Looks whether the rules of containers are still there, by one of them, and mends those of all when they are not. */
+  look(): void {
+    if (this.#lookTimer !== undefined || this.#ended) return;
+    const waitMs = Math.max(0, this.#lookedAt + LOOK_MS - performance.now());
+    this.#lookTimer = setTimeout(() => {
+      this.#lookedAt = performance.now();
+      this.#lookOnce().catch((e) => this.#warn("Could not look at containers' rules", e)).finally(() =>
+        this.#lookTimer = undefined
+      );
+    }, waitMs);
+  }
+
+  async #lookOnce(): Promise<void> {
+    const s = this.#session;
+    const has = (type: string) => (id: string) =>
+      s.cache.of(id).some((a) => a.list.plugins.some((p) => p.type === type));
+    const ids = [...s.net.active.keys()];
+    const sample = ids.find(has("portmap")) ?? ids.find(has("firewall"));
+    if (sample === undefined) return;
+    let problems: string[] = [];
+    await this.#ofContainer(sample, async () => {
+      if (s.net.active.has(sample)) problems = await checkContainer(s, sample);
+    });
+    if (problems.length === 0) return;
+    s.net.log("warn", "Somebody took away rules that CNI plugins made; they are put back", { example: problems[0] });
+    this.mend();
   }
 
   #warn(text: string, e: unknown): void {
@@ -88,5 +120,6 @@ export class Chores implements Disposable {
   [Symbol.dispose](): void {
     this.#ended = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#lookTimer);
   }
 }

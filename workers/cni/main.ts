@@ -21,6 +21,7 @@ import { facts } from "./facts.ts";
 import { Chores } from "./chores.ts";
 import { ensureNetwork, findings, forgetNetwork, open, removeNetwork } from "./lifecycle.ts";
 import { checkRange, plan, reserve } from "./reservation.ts";
+import { RuleWatch } from "./rules.ts";
 import { type CniSession, discovered } from "./session.ts";
 import { ConfigWatch } from "./watch.ts";
 
@@ -90,6 +91,8 @@ serve<NetworkStage>("network", {
       .start();
     chores = beside.use(new Chores(opened, (id, work) => ofContainer(id, work)));
     chores.start();
+    const { kernel: { socket }, buffer } = opened.net;
+    beside.use(new RuleWatch(socket, buffer, () => chores?.look())).start();
     return { ...result, warnings: [...result.warnings, ...opened.net.advice.now().map((f) => f.text)] };
   },
   ensureNetwork: async ({ network }) => {

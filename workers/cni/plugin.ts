@@ -64,6 +64,13 @@ class Gate {
 }
 
 const gate = new Gate();
+let running = 0;
+let lastEnd = -Infinity;
+
+/** For how long no plugin has run; 0 while one does. */
+export function pluginsIdleMs(): number {
+  return running > 0 ? 0 : performance.now() - lastEnd;
+}
 
 /** Reads a stream up to a limit. */
 class Output {
@@ -211,7 +218,14 @@ function failure(run: PluginRun, { code, stdout, stderr }: Ended): NyxError {
  */
 export function runPlugin(run: PluginRun, limits: PluginLimits): Promise<string> {
   return gate.run(async () => {
-    const ended = await finish(start(run, limits), run.input, limits);
+    let ended: Ended;
+    running++;
+    try {
+      ended = await finish(start(run, limits), run.input, limits);
+    } finally {
+      running--;
+      lastEnd = performance.now();
+    }
     const context = { plugin: run.type, command: run.command };
     const also = ended.stderr === "" ? "" : `; it wrote: ${ended.stderr}`;
     if (ended.killed === "timeout") {
