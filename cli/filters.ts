@@ -55,7 +55,7 @@ export const NETWORK_FILTERS: FilterKeys = {
 };
 
 /** Filters of `network prune`. */
-export const NETWORK_PRUNE_FILTERS: FilterKeys = { label: {} };
+export const NETWORK_PRUNE_FILTERS: FilterKeys = { label: {}, until: {} };
 
 /**
  * Values by key.

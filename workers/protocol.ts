@@ -416,12 +416,14 @@ export type BundleStage = {
 /** A network as the network worker needs it. */
 export interface NetworkDefinition {
   name: string;
-  /** ptp and macvlan: with the CNI backend alone. */
-  driver: "bridge" | "ptp" | "macvlan";
+  /** ptp: with the CNI backend alone. ipvlan: with nyx's own. */
+  driver: "bridge" | "ptp" | "macvlan" | "ipvlan";
   /** Empty without a bridge of nyx. */
   bridge: string;
-  /** macvlan: interface of the host. */
+  /** macvlan and ipvlan: interface of the host. */
   parent?: string;
+  /** macvlan: bridge (default), private, vepa, passthru; ipvlan: l2 (default), l3, l3s. Of nyx's own backend. */
+  mode?: string;
   /** CIDR. */
   subnet: string;
   gateway: string;
@@ -431,6 +433,8 @@ export interface NetworkDefinition {
   /** Part of the subnet, CIDR, that addresses are given out from; those that are asked for may be any. */
   ipRange?: string;
   ipRange6?: string;
+  /** Addresses of both families that others on the network have: they are never given out. */
+  reserved?: string[];
   internal?: boolean;
   mtu?: number;
   labels?: Record<string, string>;

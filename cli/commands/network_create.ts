@@ -16,7 +16,9 @@ function familyOf(text: string, field: string): 4 | 6 {
 }
 
 /** Gateways and ranges go with the subnet of their family. */
-function subnetsOf(flags: { subnet: string[]; gateway: string[]; "ip-range": string[] }): Subnet[] {
+function subnetsOf(
+  flags: { subnet: string[]; gateway: string[]; "ip-range": string[]; "aux-address": string[] },
+): Subnet[] {
   const subnets: Subnet[] = flags.subnet.map((subnet) => ({ subnet }));
   const place = (field: "gateway" | "ipRange", texts: string[], flag: string) => {
     for (const text of texts) {
@@ -30,6 +32,14 @@ function subnetsOf(flags: { subnet: string[]; gateway: string[]; "ip-range": str
   };
   place("gateway", flags.gateway, "gateway");
   place("ipRange", flags["ip-range"], "ip-range");
+  for (const text of flags["aux-address"]) {
+    const [, name, ip = ""] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+    if (name === undefined) throw invalid("aux-address", text, "write NAME=IP, such as router=192.168.1.1");
+    const family = familyOf(ip, "aux-address");
+    const home = subnets.find((s) => familyOf(s.subnet ?? "", "subnet") === family);
+    if (home === undefined) throw invalid("aux-address", text, `give a --subnet of IPv${family} with it`);
+    home.auxAddresses = { ...home.auxAddresses, [name]: ip };
+  }
   return subnets;
 }
 
@@ -42,10 +52,20 @@ export const command = defineCommand({
       help: "",
       refuse: "it concerns Docker's swarm mode; every network of nyx is attachable",
     },
-    "aux-address": { type: "list", help: "", refuse: "keep addresses free with --ip-range, which nyx chooses from" },
+    "aux-address": {
+      type: "list",
+      value: "NAME=IP",
+      help: "An address that another machine has: it is never given out",
+    },
     "config-from": { type: "value", help: "", refuse: "it concerns Docker's swarm mode" },
     "config-only": { type: "bool", help: "", refuse: "it concerns Docker's swarm mode" },
-    driver: { type: "value", short: "d", value: "DRIVER", help: "Driver: bridge", complete: ["bridge"] },
+    driver: {
+      type: "value",
+      short: "d",
+      value: "DRIVER",
+      help: "Driver: bridge, macvlan, ipvlan",
+      complete: ["bridge", "macvlan", "ipvlan"],
+    },
     gateway: { type: "list", value: "IP", help: "The host's address in the subnet (default its first)" },
     ingress: { type: "bool", help: "", refuse: "it concerns Docker's swarm mode" },
     internal: { type: "bool", help: "No way in or out; no port is published" },
@@ -59,8 +79,14 @@ export const command = defineCommand({
       type: "list",
       short: "o",
       value: "KEY=VALUE",
-      help: "com.docker.network.driver.mtu, com.docker.network.bridge.name",
-      complete: ["com.docker.network.driver.mtu=", "com.docker.network.bridge.name="],
+      help: "com.docker.network.driver.mtu, com.docker.network.bridge.name; parent, macvlan_mode, ipvlan_mode",
+      complete: [
+        "com.docker.network.driver.mtu=",
+        "com.docker.network.bridge.name=",
+        "parent=",
+        "macvlan_mode=",
+        "ipvlan_mode=",
+      ],
     },
     scope: { type: "value", help: "", hidden: true },
     subnet: { type: "list", value: "CIDR", help: "Its addresses; one for each family (default: a free /24)" },

@@ -46,8 +46,8 @@ export class NetworkCalls {
     await this.#post(network, "remove", {});
   }
 
-  /** Removes networks that no container uses and that have all the labels, `key` or `key=value`. */
-  prune(options: { labels?: string[] } = {}): Promise<NetworkPruneResult> {
+  /** Removes networks that no container uses, that have all the labels, `key` or `key=value`, and that are older than `until`, RFC 3339. */
+  prune(options: { labels?: string[]; until?: string } = {}): Promise<NetworkPruneResult> {
     return this.#transport.json("POST", "/v1/networks/prune", { body: options });
   }
 

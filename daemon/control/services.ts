@@ -207,8 +207,8 @@ export interface NetworkService {
   create(request: NetworkCreateRequest): Promise<NetworkInfo>;
   inspect(ref: string): Promise<NetworkInfo>;
   remove(ref: string): Promise<{ id: string; name: string }>;
-  /** Removes those that no container uses and that have all the labels (`key` or `key=value`). */
-  prune(options: { labels: string[] }): Promise<{ removed: string[] }>;
+  /** Removes those that no container uses and that have all the labels (`key` or `key=value`), and that are older than `until`. */
+  prune(options: { labels: string[]; until?: string }): Promise<{ removed: string[] }>;
   connect(ref: string, request: NetworkConnectRequest): Promise<void>;
   disconnect(ref: string, container: string): Promise<void>;
   /** What lets packets to `target`, a published port or a container, through or stops them. */

@@ -18,10 +18,11 @@ const BRIDGE_KEYS = ["com.docker.network.bridge.name"];
 /** Docker's options that say what nyx does in any case. */
 const ALWAYS_TRUE = ["com.docker.network.bridge.enable_icc", "com.docker.network.bridge.enable_ip_masquerade"];
 
-/** Options of macvlan. */
+/** Options of drivers that share an interface of the host. */
 const PARENT_KEYS = ["parent"];
+const MODE_KEYS: Readonly<Record<string, string>> = { macvlan: "macvlan_mode", ipvlan: "ipvlan_mode" };
 /** Drivers of networks by backend. */
-const DRIVERS = { native: ["bridge"], cni: ["bridge", "ptp", "macvlan"] } as const;
+const DRIVERS = { native: ["bridge", "macvlan", "ipvlan"], cni: ["bridge", "ptp", "macvlan"] } as const;
 /** What makes networks: nyx itself, or CNI plugins. */
 export type Backend = keyof typeof DRIVERS;
 /** Drivers whose networks nyx can make. */
@@ -32,10 +33,8 @@ const OTHER_DRIVERS: Readonly<Record<string, string>> = {
   host: "use --network host with the container; the host's network is not made",
   none: "use --network none with the container",
   null: "use --network none with the container",
-  macvlan:
-    "start nyxd with --net-driver cni, or publish ports (-p ADDRESS:PORT:PORT) on an address of the host instead",
   ptp: "start nyxd with --net-driver cni, or use bridge",
-  ipvlan: "nyx makes bridge networks; use bridge and published ports",
+  ipvlan: "CNI's backend does not make it; use macvlan, or start nyxd with --net-driver native",
   overlay: "it spans several hosts, and nyx runs on one",
 };
 
@@ -62,8 +61,7 @@ function driverOf(driver: string | undefined, backend: Backend): Driver {
   if (found !== undefined) return found;
   if (driver === undefined || driver === "") return "bridge";
   const refused = OTHER_DRIVERS[driver];
-  const known = backend === "native" ? "there is the bridge driver alone" : `there are ${DRIVERS[backend].join(", ")}`;
-  throw invalid("network driver", driver, refused ?? known);
+  throw invalid("network driver", driver, refused ?? `there are ${DRIVERS[backend].join(", ")}`);
 }
 
 /** What a driver cannot do without, or with. */
@@ -80,37 +78,60 @@ function checkFit(
   if (driver !== "bridge" && bridge !== undefined) {
     throw invalid(`option ${BRIDGE_KEYS[0]}`, bridge, `a ${driver} network has no bridge`);
   }
-  if (driver === "macvlan" && parent === undefined) {
+  const shares = sharesInterface({ driver });
+  if (shares && parent === undefined) {
     throw invalid("option parent", "", "name the interface of the host whose network containers join: -o parent=eth0");
   }
-  if (driver === "macvlan" && !hasSubnet) {
+  if (shares && !hasSubnet) {
     throw invalid("subnet", "", "name the subnet of the network that the interface is on, and its gateway");
   }
-  if (driver === "ptp" && internal) {
-    throw new NyxError("invalid_argument", `Could not make network ${name} internal: a ptp network leads to the host`);
+  if (internal && (driver === "ptp" || shares)) {
+    const where = shares ? "the network of its parent" : "the host";
+    throw new NyxError(
+      "invalid_argument",
+      `Could not make network ${name} internal: a ${driver} network leads to ${where}`,
+    );
   }
+}
+
+interface Options {
+  mtu?: number;
+  bridge?: string;
+  parent?: string;
+  mode?: string;
+}
+
+/** Whether containers of a network share an interface of the host: they are reached at addresses of their own, and ports not published. */
+export function sharesInterface({ driver }: { driver: string }): boolean {
+  return driver === "macvlan" || driver === "ipvlan";
 }
 
 /** Settings that options hold. */
 function readOptions(
   options: Readonly<Record<string, string>>,
   driver: Driver,
-): { mtu?: number; bridge?: string; parent?: string } {
-  const out: { mtu?: number; bridge?: string; parent?: string } = {};
+  backend: Backend,
+): Options {
+  const out: Options = {};
+  const modeKey = backend === "native" ? MODE_KEYS[driver] : undefined;
+  const shares = sharesInterface({ driver });
   for (const [key, value] of Object.entries(options)) {
     if (MTU_KEYS.includes(key)) {
       if (!/^\d{3,5}$/.test(value)) throw invalid(`option ${key}`, value, "give a number of bytes, 576 to 65535");
       out.mtu = Number(value);
     } else if (BRIDGE_KEYS.includes(key)) {
       out.bridge = value;
-    } else if (driver === "macvlan" && PARENT_KEYS.includes(key)) {
+    } else if (shares && PARENT_KEYS.includes(key)) {
       out.parent = value;
+    } else if (key === modeKey) {
+      out.mode = value;
     } else if (ALWAYS_TRUE.includes(key)) {
       if (value !== "true") {
         throw invalid(`option ${key}`, value, "nyx always does this; leave it out or use --internal");
       }
     } else {
-      const own = driver === "macvlan" ? PARENT_KEYS : driver === "ptp" ? [] : [...BRIDGE_KEYS, ...ALWAYS_TRUE];
+      const mode = modeKey === undefined ? [] : [modeKey];
+      const own = shares ? [...PARENT_KEYS, ...mode] : driver === "ptp" ? [] : [...BRIDGE_KEYS, ...ALWAYS_TRUE];
       throw invalid("network option", key, `the ${driver} driver knows ${[MTU_KEYS[0], ...own].join(", ")}`);
     }
   }
@@ -120,9 +141,11 @@ function readOptions(
 /** Sorts what was asked for into one subnet for each family. */
 function readSubnets(wanted: NetworkCreateRequest["subnets"] = []): { v4?: NetworkSubnet; v6?: NetworkSubnet } {
   const out: { v4?: NetworkSubnet; v6?: NetworkSubnet } = {};
-  for (const { subnet, gateway, ipRange } of wanted) {
+  for (const { subnet, gateway, ipRange, auxAddresses = {} } of wanted) {
+    const reserved = Object.keys(auxAddresses).length === 0 ? {} : { auxAddresses };
     if (subnet === undefined) {
-      throw invalid("gateway", gateway ?? ipRange ?? "", "give --subnet with it");
+      const given = gateway ?? ipRange ?? Object.values(auxAddresses)[0] ?? "";
+      throw invalid("gateway", given, "give --subnet with it");
     }
     const family = familyOf(subnet);
     const first = firstHost(subnet);
@@ -137,7 +160,7 @@ function readSubnets(wanted: NetworkCreateRequest["subnets"] = []): { v4?: Netwo
         `the network has ${out[key].subnet} already; one subnet for each family is enough`,
       );
     }
-    out[key] = { subnet, gateway: gateway ?? first, ...(ipRange === undefined ? {} : { ipRange }) };
+    out[key] = { subnet, gateway: gateway ?? first, ...(ipRange === undefined ? {} : { ipRange }), ...reserved };
   }
   return out;
 }
@@ -157,9 +180,19 @@ export function newNetwork(
   const { name, labels = {}, options = {}, internal = false } = request;
   checkNetworkName(name);
   const driver = driverOf(request.driver, backend);
-  const { mtu, bridge, parent } = readOptions(options, driver);
+  const { mtu, bridge, parent, mode } = readOptions(options, driver, backend);
   const { v4, v6: asked } = readSubnets(request.subnets);
-  const of = { name, driver, internal, ...(parent === undefined ? {} : { parent }) };
+  const [kept] = [v4, asked].flatMap((s) => Object.values(s?.auxAddresses ?? {}));
+  if (backend === "cni" && kept !== undefined) {
+    throw invalid("aux-address", kept, "the CNI backend has no such thing; keep addresses free with an ip-range");
+  }
+  const of = {
+    name,
+    driver,
+    internal,
+    ...(mode === undefined ? {} : { mode }),
+    ...(parent === undefined ? {} : { parent }),
+  };
   checkFit({ ...of, ...(bridge === undefined ? {} : { bridge }) }, v4 !== undefined);
   if (request.ipv6 === false && asked !== undefined) {
     throw new NyxError(
@@ -203,13 +236,16 @@ function families(record: NetworkRecord): { v4?: NetworkSubnet; v6?: NetworkSubn
 
 /** What the network worker gets. */
 export function definitionOf(record: NetworkRecord): NetworkDefinition {
-  const { name, bridge, internal, mtu, parent } = record;
+  const { name, bridge, internal, mtu, parent, mode } = record;
   const { v4, v6 } = families(record);
+  const reserved = record.subnets.flatMap((s) => Object.values(s.auxAddresses ?? {}));
   return {
     name,
     driver: record.driver as Driver,
     bridge,
     ...(parent === undefined ? {} : { parent }),
+    ...(mode === undefined ? {} : { mode }),
+    ...(reserved.length === 0 ? {} : { reserved }),
     subnet: v4?.subnet ?? "",
     gateway: v4?.gateway ?? "",
     ...(v4?.ipRange === undefined ? {} : { ipRange: v4.ipRange }),

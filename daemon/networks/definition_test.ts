@@ -41,7 +41,24 @@ Deno.test("newNetwork: what cannot be honoured is refused with the reason", () =
     [{ name: "../x" }, /beginning with a letter/],
     [{ name: "ab".repeat(32) }, /reads as an id/],
     [{ name: "a", driver: "overlay" }, /runs on one/],
-    [{ name: "a", driver: "weave" }, /bridge driver alone/],
+    [{ name: "a", driver: "weave" }, /there are bridge, macvlan, ipvlan/],
+    [{ name: "a", driver: "macvlan" }, /name the interface of the host/],
+    [{ name: "a", driver: "macvlan", options: { parent: "eth0" } }, /name the subnet of the network/],
+    [{ name: "a", driver: "ipvlan", options: { macvlan_mode: "vepa" } }, /the ipvlan driver knows .*ipvlan_mode/],
+    [
+      {
+        name: "a",
+        driver: "ipvlan",
+        internal: true,
+        options: { parent: "eth0" },
+        subnets: [{ subnet: "10.0.0.0/24" }],
+      },
+      /leads to the network of its parent/,
+    ],
+    [
+      { name: "a", driver: "macvlan", options: { parent: "e", "com.docker.network.bridge.name": "b" } },
+      /a macvlan network has no bridge/,
+    ],
     [{ name: "a", options: { parent: "eth0" } }, /the bridge driver knows/],
     [{ name: "a", options: { mtu: "12" } }, /number of bytes/],
     [{ name: "a", options: { "com.docker.network.bridge.enable_icc": "false" } }, /always does this/],
@@ -78,8 +95,31 @@ Deno.test("newNetwork: with CNI there are ptp and macvlan too, each with what it
       [{ driver: "ptp", internal: true }, /ptp network leads to the host/],
       [{ driver: "ptp", options: { parent: "eth0" } }, /the ptp driver knows/],
       [{ driver: "ptp", options: { "com.docker.network.bridge.name": "b" } }, /has no bridge/],
-      [{ driver: "ipvlan" }, /use bridge/],
+      [{ driver: "ipvlan" }, /use macvlan, or start nyxd with --net-driver native/],
+      [{ subnets: [{ subnet: "10.0.0.0/24", auxAddresses: { a: "10.0.0.9" } }] }, /Invalid aux-address/],
       [{ driver: "weave" }, /there are bridge, ptp, macvlan/],
     ] as [Record<string, unknown>, RegExp][]
   ) assert.throws(() => make(request), message, JSON.stringify(request));
+});
+
+Deno.test("newNetwork: macvlan and ipvlan name a parent and a mode; addresses of others are kept free", () => {
+  const subnets = [{ subnet: "192.168.1.0/24", gateway: "192.168.1.254", auxAddresses: { printer: "192.168.1.7" } }];
+  const record = newNetwork({
+    name: "lan",
+    driver: "macvlan",
+    subnets,
+    options: { parent: "eth0", macvlan_mode: "private" },
+  }, IDENTITY);
+  assert.deepEqual(record.subnets, subnets);
+  assert.deepEqual(definitionOf(record), {
+    name: "lan",
+    driver: "macvlan",
+    bridge: "",
+    parent: "eth0",
+    mode: "private",
+    reserved: ["192.168.1.7"],
+    subnet: "192.168.1.0/24",
+    gateway: "192.168.1.254",
+    internal: false,
+  });
 });

@@ -25,7 +25,16 @@ import type { NetworkSource, Stages } from "../supervisor/deps.ts";
 import { randomId, resolveRef } from "../supervisor/names.ts";
 import type { DiscoveredNetwork, NetworkDefinition, NetworkStage } from "../../workers/protocol.ts";
 import { overlap, poolBlocks } from "./cidr.ts";
-import { type Backend, definitionOf, dnsOf, hasBlock, hasResolver, newNetwork, withBlock } from "./definition.ts";
+import {
+  type Backend,
+  definitionOf,
+  dnsOf,
+  hasBlock,
+  hasResolver,
+  newNetwork,
+  sharesInterface,
+  withBlock,
+} from "./definition.ts";
 import { explain } from "./explain.ts";
 import { type FileRecord, fileRecord } from "./files.ts";
 import { type NetworkRecord, networkRecord, NetworkStore } from "./record.ts";
@@ -170,6 +179,12 @@ export class Networks implements NetworkService, NetworkSource {
   /** Whether a network has no way out. */
   isInternal(name: string): boolean {
     return this.#byName.get(name)?.internal ?? false;
+  }
+
+  /** Whether containers of a network are on the host's own LAN, where their ports need not, and cannot, be published. */
+  isDirect(name: string): boolean {
+    const record = this.#byName.get(name);
+    return record !== undefined && this.#deps.driver !== "cni" && sharesInterface(record);
   }
 
   /** Keeps networks from being removed until it is disposed. */
@@ -332,11 +347,13 @@ export class Networks implements NetworkService, NetworkSource {
     }
   }
 
-  /** Removes all networks that no container uses and that pass the filters. */
-  async prune({ labels }: { labels: string[] }): Promise<{ removed: string[] }> {
+  /** Removes all networks that no container uses, that have all the labels, and that are older than `until`. */
+  async prune({ labels, until }: { labels: string[]; until?: string }): Promise<{ removed: string[] }> {
+    const before = until === undefined ? Infinity : Date.parse(until);
     const removed: string[] = [];
     for (const record of [...this.#byName.values()]) {
       if (record.default || !labels.every((wanted) => hasLabel(record, wanted))) continue;
+      if (Date.parse(record.created) >= before) continue;
       const { name } = record;
       await this.#exclusive(async () => {
         const idle = this.#deps.users().usersOfNetwork(name).length === 0 && (this.#inUse.get(name) ?? 0) === 0;

@@ -17,12 +17,14 @@ export interface NetworkRecord {
   created: string;
   /** The daemon's own: its addresses come from the daemon's settings. */
   default: boolean;
-  /** bridge; with CNI also ptp and macvlan, and for a network of a file its first plugin. */
+  /** bridge, macvlan, ipvlan; with CNI bridge, ptp, macvlan, and for a network of a file its first plugin. */
   driver: string;
   /** Empty without one. */
   bridge: string;
-  /** macvlan: interface of the host. */
+  /** macvlan and ipvlan: interface of the host. */
   parent?: string;
+  /** macvlan and ipvlan: how they share it. */
+  mode?: string;
   /** IPv4 first. */
   subnets: NetworkSubnet[];
   internal: boolean;
@@ -39,8 +41,10 @@ export function networkRecord(
 }
 
 function isSubnet(value: unknown): value is NetworkSubnet {
-  const { subnet, gateway, ipRange } = value as Partial<NetworkSubnet>;
-  return typeof subnet === "string" && typeof gateway === "string" && ["string", "undefined"].includes(typeof ipRange);
+  const { subnet, gateway, ipRange, auxAddresses = {} } = value as Partial<NetworkSubnet>;
+  return typeof subnet === "string" && typeof gateway === "string" &&
+    ["string", "undefined"].includes(typeof ipRange) &&
+    Object.values(auxAddresses).every((ip) => typeof ip === "string");
 }
 
 /** Reads a record; undefined when the text is none. */

@@ -82,6 +82,8 @@ export interface NetworkSource {
   resolve(ref: string): string;
   /** Whether a network has no way out. */
   isInternal(name: string): boolean;
+  /** Whether its containers are on the host's own LAN (macvlan, ipvlan), where no port is published. */
+  isDirect(name: string): boolean;
   /** Keeps networks from being removed until it is disposed: until a container that names them is known. */
   use(names: readonly string[]): Disposable;
   /** What a container was found to have leased when the network worker last started: networks, and ports of the host. */

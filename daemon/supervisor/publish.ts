@@ -1,7 +1,7 @@
 /** Published ports of containers that exist: opened and closed while they run, and moved from one to another. */
 
 import type { PublishChange } from "../spec/api.ts";
-import type { PortMapping } from "../spec/container.ts";
+import type { NetworkAttachment, PortMapping } from "../spec/container.ts";
 import { NyxError } from "../spec/errors.ts";
 import { formatPublish } from "../spec/parse/ports.ts";
 import { apply } from "./connect.ts";
@@ -79,12 +79,28 @@ export async function changePorts(
   const spec = { ...record.spec, publish: [...rest, ...add] };
   await apply(container, deps, { spec, ports: [...numbered(rest, open), ...add] });
   const { attachments } = networkRequest(record, deps.defaults.network);
-  const inside = attachments.length > 0 && attachments.every((a) => deps.networks.isInternal(a.network));
-  return add.length > 0 && inside
-    ? [
-      "No port is published: nothing outside reaches an internal network; connect the container with another one as well",
-    ]
-    : [];
+  return add.length > 0 ? unpublished(attachments, deps.networks) : [];
+}
+
+/** Why none of a container's ports is published, when that is so. They lead to the network with its default route. */
+export function unpublished(
+  attachments: readonly NetworkAttachment[],
+  networks: Pick<SupervisorDeps["networks"], "isInternal" | "isDirect">,
+): string[] {
+  const names = attachments.map((a) => a.network).join(", ");
+  const [route] = attachments.filter((a) => !networks.isInternal(a.network))
+    .sort((a, b) => (b.gatewayPriority ?? 0) - (a.gatewayPriority ?? 0));
+  if (route === undefined && names !== "") {
+    return [
+      `No port is published: nothing outside reaches the internal network ${names}; connect the container with another ` +
+      "network as well",
+    ];
+  }
+  if (route === undefined || !networks.isDirect(route.network)) return [];
+  return [
+    `No port is published: on network ${route.network} the container has an address of its own, which others reach as it is; ` +
+    "programs of this host reach it by a bridge network alone",
+  ];
 }
 
 /**

@@ -26,7 +26,7 @@ import { networkRequest } from "./launch.ts";
 
 import { randomId } from "./names.ts";
 import type { OpenPort } from "./ports.ts";
-import { changePorts, movePorts } from "./publish.ts";
+import { changePorts, movePorts, unpublished } from "./publish.ts";
 
 import { passes, summaryOf } from "./view.ts";
 import { type WaitAnswer, type WaitCondition, waitFor } from "./wait.ts";
@@ -86,12 +86,7 @@ export class Supervisor extends SupervisorCore implements ContainerService {
         architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
       });
       const request = networkRequest(record, deps.defaults.network);
-      if (request.ports.length > 0 && networks.length > 0 && networks.every((n) => deps.networks.isInternal(n))) {
-        record.warnings.push(
-          `No port is published: nothing outside reaches the internal network ${networks.join(", ")}; connect the ` +
-            "container with another network as well",
-        );
-      }
+      if (request.ports.length > 0) record.warnings.push(...unpublished(request.attachments, deps.networks));
       if (request.ports.length > 0 || request.attachments.some((a) => a.ip !== undefined || a.ip6 !== undefined)) {
         await deps.networks.ready(networks);
         record.ports = (await untilAvailable(() => deps.stages.network.call("reserve", request))).ports;

@@ -20,7 +20,10 @@ import {
   IFLA_IFNAME,
   IFLA_INFO_DATA,
   IFLA_INFO_KIND,
+  IFLA_IPVLAN_MODE,
+  IFLA_LINK,
   IFLA_LINKINFO,
+  IFLA_MACVLAN_MODE,
   IFLA_MASTER,
   IFLA_MTU,
   IFLA_NET_NS_FD,
@@ -67,6 +70,20 @@ export interface VethSpec {
     /** Network namespace the peer is made in. */
     netnsFd: number;
   };
+}
+
+/** An interface that shares another one. */
+export interface SubLinkSpec {
+  kind: "macvlan" | "ipvlan";
+  name: string;
+  /** Index of the shared interface. */
+  parent: number;
+  /** Network namespace it is made in. */
+  netnsFd: number;
+  /** MACVLAN_MODE_* or IPVLAN_MODE_*. */
+  mode: number;
+  mac?: Uint8Array;
+  mtu?: number;
 }
 
 /** What to change of a link; missing fields stay. */
@@ -158,6 +175,28 @@ export function newVeth(spec: VethSpec): NetlinkRequest {
             if (peer.mac !== undefined) w.bytes(IFLA_ADDRESS, peer.mac);
             if (mtu !== undefined) w.u32(IFLA_MTU, mtu);
           }));
+      });
+    },
+  };
+}
+
+/** Request: make an interface over another one, in another namespace, not up yet. EOPNOTSUPP: the kernel lacks its kind. */
+export function newSubLink({ kind, name, parent, netnsFd, mode, mac, mtu }: SubLinkSpec): NetlinkRequest {
+  return {
+    name: "RTM_NEWLINK",
+    subject: name,
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    write: (w) => {
+      w.header(ifinfomsg(0)).string(IFLA_IFNAME, name).u32(IFLA_LINK, parent).u32(IFLA_NET_NS_FD, netnsFd);
+      if (mac !== undefined) w.bytes(IFLA_ADDRESS, mac);
+      if (mtu !== undefined) w.u32(IFLA_MTU, mtu);
+      w.nest(IFLA_LINKINFO, () => {
+        w.string(IFLA_INFO_KIND, kind);
+        w.nest(IFLA_INFO_DATA, () => {
+          if (kind === "macvlan") w.u32(IFLA_MACVLAN_MODE, mode);
+          else w.u16(IFLA_IPVLAN_MODE, mode);
+        });
       });
     },
   };

@@ -28,6 +28,8 @@ export const RTEXT_FILTER_SKIP_STATS = 8;
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
 export const VETH_INFO_PEER = 1;
+export const IFLA_MACVLAN_MODE = 1;
+export const IFLA_IPVLAN_MODE = 1;
 export const IFLA_BRPORT_STATE = 1;
 export const IFLA_BRPORT_MODE = 4;
 export const IFLA_BRPORT_ISOLATED = 33;
@@ -60,3 +62,5 @@ export const NDA_LLADDR = 2;
 
 /** Interface flag: administratively up. */
 export const IFF_UP = 1;
+/** Interface flag: the loopback. */
+export const IFF_LOOPBACK = 8;

@@ -114,7 +114,8 @@ Deno.test("user networks: isolated from each other, with names of their own; sta
   await networks.create({ name: "idle", labels: { stage: "test" } });
   await networks.create({ name: "spare" });
   assert.deepEqual((await networks.prune({ labels: ["stage=test"] })).removed, ["idle"]);
-  assert.deepEqual((await networks.prune()).removed, ["spare"]);
+  assert.deepEqual((await networks.prune({ until: "2020-01-01T00:00:00Z" })).removed, []);
+  assert.deepEqual((await networks.prune({ until: new Date(Date.now() + 1000).toISOString() })).removed, ["spare"]);
   await Promise.all(["db-blue", "web-blue", "both"].map((c) => containers.remove(c, { force: true })));
   const gone = await nyxd.nyx(["network", "rm", blue.id.slice(0, 12)]);
   assert.equal(gone.stdout, `${blue.id.slice(0, 12)}\n`, gone.stderr);
@@ -362,7 +363,17 @@ Deno.test("nyx network: what it prints, and what explain says of open, closed an
   assert.equal((await nyx("ls", "--filter", "type=builtin", "--format", "{{.Name}} {{.Scope}}")).text, "nyx local\n");
   const format = "{{.Name}} {{.Internal}} {{(index .IPAM.Config 0).Gateway}} {{.Labels.tier}}";
   assert.match((await nyx("inspect", "-f", format, "shop")).text, /^shop false 10\.\d+\.\d+\.1 db\n$/);
-  assert.match((await nyx("create", "-d", "macvlan", "x")).text, /Invalid network driver "macvlan".*publish ports/);
+  assert.match((await nyx("create", "-d", "macvlan", "x")).text, /Invalid option parent.*-o parent=eth0/);
+  const block = ["--subnet", "192.0.2.0/28", "--gateway", "192.0.2.1"];
+  const shared = ["-d", "macvlan", "-o", `parent=${nyxd.bridge}`, ...block, "--aux-address", "printer=192.0.2.2"];
+  assert.equal((await nyx("create", ...shared, "lan")).code, 0);
+  const onLan = await nyxd.nyx(["run", "--rm", "-p", "80", "--network", "lan", image, "ip", "-o", "-4", "addr"]);
+  assert.match(onLan.stdout, /eth0\s+inet 192\.0\.2\.3\/28/);
+  assert.match(onLan.stderr, /No port is published: on network lan the container has an address of its own/);
+  assert.match((await nyx("create", "--aux-address", "a=10.1.2.3", "x")).text, /give a --subnet of IPv4/);
+  assert.equal((await nyx("prune", "-f", "--filter", "until=1h")).text, "", "younger than an hour");
+  assert.match((await nyx("prune", "-f", "--filter", "until=yesterday")).text, /Invalid until/);
+  assert.equal((await nyx("rm", "lan")).code, 0);
   assert.match((await nyx("create", "-o", "vlan=3", "x")).text, /the bridge driver knows com\.docker/);
   assert.match((await nyx("create", "host")).text, /has a meaning of its own/);
   assert.match((await nyx("create", "--gateway", "10.1.2.3", "x")).text, /give a --subnet of IPv4/);

@@ -411,8 +411,13 @@ test("client: typed calls reach their services with what they were given", async
     assert.deepEqual(calls.at(-1)?.args, ["web", { timeoutS: 0, signal: "SIGKILL" }]);
     await client.containers.remove("web", { force: true });
     assert.deepEqual(calls.at(-1)?.args, ["web", { force: true, volumes: false }]);
-    await client.containers.update("web", { restart: "on-failure:2", resources: { memoryBytes: 5 } });
-    assert.deepEqual(calls.at(-1)?.args, ["web", { memoryBytes: 5 }, "on-failure:2"]);
+    const add = [{ hostPort: 8080, containerPort: 80 }];
+    await client.containers.update("web", {
+      restart: "on-failure:2",
+      resources: { memoryBytes: 5 },
+      publish: { from: "old", add },
+    });
+    assert.deepEqual(calls.at(-1)?.args, ["web", { memoryBytes: 5 }, "on-failure:2", { from: "old", add }]);
     assert.deepEqual(await client.containers.wait("web", "next-exit"), { exitCode: 3 });
     assert.equal((await client.containers.rename("web", "w2")).name, "w2");
     assert.deepEqual((await client.containers.top("web")).titles, ["PID"]);

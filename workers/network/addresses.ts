@@ -24,6 +24,8 @@ class SubnetAddresses {
   readonly #from: bigint;
   readonly #to: bigint;
   readonly #holders = new Map<bigint, string>();
+  /** Those that are never given back. */
+  readonly #kept = new Map<bigint, string>();
   #cursor: bigint;
 
   constructor(subnet: Subnet) {
@@ -35,7 +37,9 @@ class SubnetAddresses {
     this.#from = range.first < this.#first ? this.#first : range.first;
     this.#to = range.last > this.#last ? this.#last : range.last;
     this.#cursor = this.#from - 1n;
-    this.#holders.set(ipToNumber(subnet.gateway), "the gateway");
+    this.#kept.set(ipToNumber(subnet.gateway), "the gateway");
+    for (const ip of subnet.reserved) this.#kept.set(ipToNumber(ip), "somebody outside nyx (--aux-address)");
+    for (const [n, holder] of this.#kept) this.#holders.set(n, holder);
   }
 
   hold(ip: string, holder: string): void {
@@ -48,9 +52,11 @@ class SubnetAddresses {
 
   free(ip: string): void {
     const bytes = tryParseIp(ip);
-    if (bytes !== undefined && ipToNumber(bytes) !== ipToNumber(this.#subnet.gateway)) {
-      this.#holders.delete(ipToNumber(bytes));
-    }
+    const n = bytes === undefined ? undefined : ipToNumber(bytes);
+    if (n === undefined) return;
+    const kept = this.#kept.get(n);
+    if (kept === undefined) this.#holders.delete(n);
+    else this.#holders.set(n, kept);
   }
 
   /** Whether nothing of what is given out unasked is left. Counting all holders first keeps this cheap. */

@@ -8,7 +8,15 @@ import { isErrno } from "../../ffi/errno.ts";
 import { deleteLink, deleteRoute } from "../../ffi/netlink/requests.ts";
 import type { NetworkResult, NetworkStage } from "../protocol.ts";
 import { describeActive, planEndpoints, portTarget } from "./container.ts";
-import { describeEndpoint, type EndpointPlan, ensureEndpoint, forgetNeighbour, hasOwnMac } from "./endpoint.ts";
+import { isDirect, isRouted } from "./definition.ts";
+import {
+  describeEndpoint,
+  type EndpointPlan,
+  ensureEndpoint,
+  forgetNeighbour,
+  hasOwnMac,
+  isOwnKind,
+} from "./endpoint.ts";
 import type { Reservation } from "./leases.ts";
 import { type Netns, openNetns } from "./pool.ts";
 import { samePort } from "./ports.ts";
@@ -27,7 +35,7 @@ function sameConnection(a: EndpointPlan, b: EndpointPlan): boolean {
 /** Takes one connection out. Missing is no error; an interface of that name that the container made itself stays. */
 function unplug(s: Session, netns: Netns, { name, lease, bridgeIndex }: EndpointPlan): void {
   const link = netns.rt.link(name);
-  if (link?.kind === "veth") netns.rt.run(deleteLink(link.index));
+  if (link !== undefined && isOwnKind(link)) netns.rt.run(deleteLink(link.index));
   if (hasOwnMac(lease)) forgetNeighbour(s.rt, bridgeIndex, lease);
   s.flows.gone({ ip: lease.ip, ...(lease.ip6 === undefined ? {} : { ip6: lease.ip6 }) });
 }
@@ -43,7 +51,9 @@ function dropRoutes(netns: Netns, old: EndpointPlan, next: EndpointPlan | undefi
   for (const { subnet, replaced } of families) {
     if (subnet === undefined || replaced) continue;
     try {
-      netns.rt.run(deleteRoute({ gateway: subnet.gateway, index: link.index }));
+      const family = subnet.gateway.length === 4 ? 4 : 6;
+      const route = isRouted(old.network) ? { family } as const : { gateway: subnet.gateway };
+      netns.rt.run(deleteRoute({ ...route, index: link.index }));
     } catch (e) {
       if (!isErrno(e, "ESRCH", "ENOENT")) throw e;
     }
@@ -68,7 +78,8 @@ function rebuild(s: Session, id: string, from: Reservation, to: Reservation): Ac
   for (const plan of after) {
     const kept = before.some((b) => sameConnection(b, plan)) &&
       plan.defaultRoute === (plan.lease.network === from.gateway);
-    const peer = kept ? netns.rt.link(plan.name)?.peer : undefined;
+    const link = kept ? netns.rt.link(plan.name) : undefined;
+    const peer = link !== undefined && isDirect(plan.network) ? 0 : link?.peer;
     next.portIndexes.push(peer ?? ensureEndpoint(s.kernel.ns, s.rt, id, plan, netns));
   }
   s.active.set(id, next);

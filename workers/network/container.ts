@@ -3,6 +3,7 @@
 import { invalid } from "../../daemon/spec/errors.ts";
 import { deleteLink } from "../../ffi/netlink/requests.ts";
 import type { NetworkResult, NetworkStage } from "../protocol.ts";
+import { isDirect } from "./definition.ts";
 import type { Finding } from "./diagnose.ts";
 import {
   describeEndpoint,
@@ -11,6 +12,7 @@ import {
   forgetNeighbour,
   hasOwnMac,
   hostNamePrefix,
+  isOwnKind,
   silencePort,
 } from "./endpoint.ts";
 import type { Reservation } from "./leases.ts";
@@ -31,14 +33,18 @@ export function planEndpoints(s: Session, { leases, gateway }: Reservation): End
     if (state === undefined) return [];
     const { network, bridge } = state;
     const defaultRoute = lease.network === gateway;
-    return [{ network, bridgeIndex: bridge.index, lease, name: `eth${position}`, position, defaultRoute }];
+    const shared = bridge.mac === undefined ? {} : { parentMac: bridge.mac };
+    return [{ network, bridgeIndex: bridge.index, ...shared, lease, name: `eth${position}`, position, defaultRoute }];
   });
 }
 
-/** Addresses that published ports lead to: those of the connection with the default route. Internal networks have none. */
+/**
+ * Addresses that published ports lead to: those of the connection with the default route. Internal networks have none, nor have
+ * those that share an interface of the host: there a container is reached at its own address.
+ */
 export function portTarget(plans: readonly EndpointPlan[]): PortTarget | undefined {
   const plan = plans.find((p) => p.defaultRoute);
-  if (plan === undefined) return undefined;
+  if (plan === undefined || isDirect(plan.network)) return undefined;
   const { ip, ip6 } = plan.lease;
   return { ip, ...(ip6 === undefined ? {} : { ip6 }) };
 }
@@ -153,6 +159,23 @@ export async function setup(s: Session, request: SetupRequest): Promise<NetworkR
   }
 }
 
+/**
+ * Takes interfaces that share one of the host out of a container's namespace: a process that outlives the container in it must not go on
+ * with an address that is given out again. (Of a bridge the host-side port is silenced, which is quicker.)
+ */
+function leaveLan(s: Session, id: string, active: ActiveContainer | undefined): void {
+  const names = active?.endpoints.filter(({ network }) => {
+    const state = s.networks.get(network);
+    return state !== undefined && isDirect(state.network);
+  }).map((e) => e.interface) ?? [];
+  if (names.length === 0 || !s.kernel.ns.isPinned(netnsPath(s, id))) return;
+  using netns = openNetns(s.kernel, netnsPath(s, id), s.buffer);
+  for (const name of names) {
+    const link = netns.rt.link(name);
+    if (link !== undefined && link.kind !== "veth" && isOwnKind(link)) netns.rt.run(deleteLink(link.index));
+  }
+}
+
 /** Tries every step of a teardown. Nothing there is no failure. */
 export function takeDown(s: Session, id: string): Attempts {
   const attempts = new Attempts();
@@ -166,6 +189,7 @@ export function takeDown(s: Session, id: string): Attempts {
       attempts.try("forget neighbour", () => forgetNeighbour(s.rt, bridge.index, lease));
     }
   }
+  attempts.try("take off the host's LAN", () => leaveLan(s, id, active));
   attempts.try("unpin namespace", () => s.kernel.ns.unpinNamespace(netnsPath(s, id)));
   if (active?.target !== undefined && (active.ports.length > 0 || active.gaveAway === true)) {
     s.flows.gone(active.target);

@@ -22,17 +22,47 @@ export interface Subnet {
   gateway: IpBytes;
   /** Where free addresses are taken from; missing means the whole block. */
   range?: Cidr;
+  /** Never given out. */
+  reserved: IpBytes[];
 }
 
 /** A checked network. */
 export interface Network {
   name: string;
+  driver: "bridge" | "macvlan" | "ipvlan";
+  /** Empty for a network that shares an interface of the host. */
   bridge: string;
+  /** That interface. */
+  parent?: string;
+  mode?: string;
   v4: Subnet;
   v6?: Subnet;
   /** No way in or out but the bridge itself. */
   internal: boolean;
   mtu?: number;
+}
+
+/** Modes of drivers that share an interface, as the kernel numbers them; the first is the default. */
+const MODES = {
+  macvlan: { bridge: 4, private: 1, vepa: 2, passthru: 8 },
+  ipvlan: { l2: 0, l3: 1, l3s: 2 },
+} as const;
+
+/** Whether containers of a network share an interface of the host, instead of being behind a bridge. */
+export function isDirect({ driver }: Pick<Network, "driver">): boolean {
+  return driver !== "bridge";
+}
+
+/** Whether a network's default route has no gateway: ipvlan in layer 3, where the host's interface routes. */
+export function isRouted({ driver, mode }: Network): boolean {
+  return driver === "ipvlan" && mode !== undefined && mode !== "l2";
+}
+
+/** The kernel's number of a direct network's mode. */
+export function modeNumber({ driver, mode }: Network): number {
+  if (driver === "bridge") return 0;
+  const modes: Readonly<Record<string, number>> = MODES[driver];
+  return modes[mode ?? Object.keys(modes)[0] ?? ""] ?? 0;
 }
 
 /** Interface names that need no quoting anywhere and fit IFNAMSIZ. */
@@ -65,7 +95,7 @@ function parseSubnet(field: string, text: string, gatewayText: string, length: 4
   if (gateway === undefined || !cidrContains(block, gateway) || number === first || number === last) {
     throw invalid(field.replace("subnet", "gateway"), gatewayText, `it must be a host address inside ${text}`);
   }
-  return { block, gateway };
+  return { block, gateway, reserved: [] };
 }
 
 function parseRange(field: string, text: string, { block }: Subnet): Cidr {
@@ -76,26 +106,52 @@ function parseRange(field: string, text: string, { block }: Subnet): Cidr {
   return range;
 }
 
+/** Checks a driver and what it needs of the host. */
+function parsePlace({ driver, bridge, parent = "", mode }: NetworkDefinition): Pick<
+  Network,
+  "driver" | "bridge" | "parent" | "mode"
+> {
+  const rule = "an interface name has 1 to 15 letters, digits and _.- and begins with a letter";
+  if (driver === "bridge") {
+    if (!INTERFACE_NAME.test(bridge)) throw invalid("bridge", bridge, rule);
+    return { driver, bridge };
+  }
+  if (driver === "ptp") throw invalid("network driver", driver, "the native backend has bridge, macvlan and ipvlan");
+  if (!INTERFACE_NAME.test(parent)) throw invalid("option parent", parent, rule);
+  if (mode !== undefined && !Object.hasOwn(MODES[driver], mode)) {
+    throw invalid(`${driver} mode`, mode, `use ${Object.keys(MODES[driver]).join(", ")}`);
+  }
+  return { driver, bridge: "", parent, ...(mode === undefined ? {} : { mode }) };
+}
+
+function reserveAddress(network: Network, text: string): void {
+  const ip = tryParseIp(text);
+  const home = subnets(network).find((s) => ip !== undefined && cidrContains(s.block, ip));
+  if (ip === undefined || home === undefined) {
+    const blocks = subnets(network).map((s) => formatCidr(s.block)).join(" or ");
+    throw invalid("auxiliary address", text, `it must be an address in ${blocks}`);
+  }
+  home.reserved.push(ip);
+}
+
 /**
  * Checks a definition.
  *
  * @throws NyxError invalid_argument that names the field and the fix
  */
 export function parseNetwork(definition: NetworkDefinition): Network {
-  const { name, driver, bridge, subnet, gateway, subnet6, gateway6, internal = false, mtu } = definition;
+  const { name, subnet, gateway, subnet6, gateway6, internal = false, mtu } = definition;
   const { ipRange, ipRange6 } = definition;
   if (!OBJECT_NAME.test(name)) throw invalid("network name", name, "use letters, digits and _.- (128 at most)");
-  if (driver !== "bridge") throw invalid("network driver", driver, "only bridge is served by the native backend");
-  if (!INTERFACE_NAME.test(bridge)) {
-    throw invalid("bridge", bridge, "an interface name has 1 to 15 letters, digits and _.- and begins with a letter");
-  }
-  const network: Network = { name, bridge, v4: parseSubnet("subnet", subnet, gateway, 4), internal };
+  const place = parsePlace(definition);
+  const network: Network = { name, ...place, v4: parseSubnet("subnet", subnet, gateway, 4), internal };
   if (ipRange !== undefined) network.v4.range = parseRange("ip range", ipRange, network.v4);
   if (subnet6 !== undefined) {
     if (gateway6 === undefined) throw invalid("gateway6", "", `a network with subnet6 ${subnet6} needs one`);
     network.v6 = parseSubnet("subnet6", subnet6, gateway6, 16);
     if (ipRange6 !== undefined) network.v6.range = parseRange("ip range", ipRange6, network.v6);
   }
+  for (const text of definition.reserved ?? []) reserveAddress(network, text);
   if (mtu !== undefined) {
     const least = subnet6 === undefined ? 576 : 1280;
     if (!Number.isInteger(mtu) || mtu < least || mtu > 65535) throw invalid("mtu", mtu, `use ${least} to 65535`);
@@ -117,7 +173,14 @@ export function subnets(network: Network): Subnet[] {
 export function checkDisjoint(network: Network, others: Iterable<Network>): void {
   for (const other of others) {
     if (other.name === network.name) continue;
-    if (other.bridge === network.bridge) {
+    if (isDirect(other) && other.parent === network.parent && other.driver !== network.driver) {
+      throw invalid(
+        "option parent",
+        network.parent,
+        `network ${other.name} shares it as ${other.driver}; use that too`,
+      );
+    }
+    if (network.bridge !== "" && other.bridge === network.bridge) {
       throw invalid("bridge", network.bridge, `network ${other.name} has it; choose another name`);
     }
     for (const a of subnets(network)) {

@@ -242,13 +242,14 @@ export function diagnose(s: Session): Finding[] {
     });
   }
   for (const { network: { name, bridge } } of s.networks.values()) {
+    if (bridge === "") continue;
     const texts = judgeRuleset(objects, { own: s.table, bridge });
     if (s.rt.link(bridge) === undefined) {
       texts.unshift(`bridge ${bridge} of network ${name} is gone; restart nyxd to make it anew`);
     }
     findings.push(...texts.map((text) => ({ bridge, text })));
   }
-  const bridges = [...s.networks.values()].map((n) => n.network.bridge);
+  const bridges = [...s.networks.values()].map((n) => n.network.bridge).filter((b) => b !== "");
   findings.push(...legacyFindings(s, bridges).map((text) => ({ text })));
   return findings;
 }

@@ -16,9 +16,10 @@ import {
 import type { Link, RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { NetlinkRequest } from "../../ffi/netlink/socket.ts";
 import type { NetworkEndpoint } from "../protocol.ts";
-import { gatewayText, macOf, type Network } from "./definition.ts";
+import { gatewayText, isDirect, isRouted, macOf, type Network } from "./definition.ts";
 import type { Lease } from "./leases.ts";
 import type { Netns } from "./pool.ts";
+import { makeSubLink } from "./sublink.ts";
 
 /** Digits of a container id in the name of its host-side interface. */
 const ID_DIGITS = 10;
@@ -37,7 +38,10 @@ export function isHostName(name: string): boolean {
 /** One connection as it is to be. */
 export interface EndpointPlan {
   network: Network;
+  /** Bridge, or shared interface. */
   bridgeIndex: number;
+  /** ipvlan: hardware address of the shared interface, which is the container's as well. */
+  parentMac?: string;
   lease: Lease;
   /** Interface name inside. */
   name: string;
@@ -48,15 +52,16 @@ export interface EndpointPlan {
 }
 
 /** The endpoint as the protocol tells it. */
-export function describeEndpoint({ network, lease, name }: EndpointPlan): NetworkEndpoint {
-  const { v4, v6 } = network;
+export function describeEndpoint({ network, lease, name, parentMac }: EndpointPlan): NetworkEndpoint {
+  const { v4, v6, driver } = network;
   return {
     network: network.name,
     interface: name,
     ip: lease.ip,
     prefix: v4.block.prefix,
     gateway: gatewayText(v4),
-    mac: lease.mac,
+    mac: driver === "ipvlan" ? parentMac ?? lease.mac : lease.mac,
+    ...(isDirect(network) ? { foreign: true } : {}),
     ...(lease.ip6 === undefined || v6 === undefined
       ? {}
       : { ip6: lease.ip6, prefix6: v6.block.prefix, gateway6: gatewayText(v6) }),
@@ -108,7 +113,9 @@ function addressRequests(plan: EndpointPlan, index: number): NetlinkRequest[] {
     const ip = text === undefined ? undefined : tryParseIp(text);
     if (ip === undefined || subnet === undefined) return;
     requests.push(addAddress(index, ip, subnet.block.prefix));
-    if (defaultRoute && !plan.network.internal) requests.push(addRoute({ gateway: subnet.gateway, index }));
+    if (!defaultRoute || plan.network.internal) return;
+    const family = ip.length === 4 ? 4 : 6;
+    requests.push(addRoute(isRouted(plan.network) ? { index, family } : { gateway: subnet.gateway, index }));
   };
   add(lease.ip, v4);
   add(lease.ip6, v6);
@@ -116,9 +123,26 @@ function addressRequests(plan: EndpointPlan, index: number): NetlinkRequest[] {
 }
 
 /**
+ * A connection to the host's LAN. Neighbours are told at once who has the address now: another container, or host, may have had it.
+ */
+function ensureDirect(ns: NamespaceKernel, home: RtNetlink, plan: EndpointPlan, netns: Netns): number {
+  const { network, lease, name } = plan;
+  if (netns.rt.link(name) === undefined) {
+    makeSubLink(home, { network, lease, name, netns });
+    ns.withNetns(netns.fd, () => {
+      ns.writeKernelFile(`/proc/sys/net/ipv4/conf/${name}/arp_notify`, "1");
+      if (lease.ip6 !== undefined) ns.writeKernelFile(`/proc/sys/net/ipv6/conf/${name}/ndisc_notify`, "1");
+    });
+  }
+  if (lease.ip6 !== undefined) enableIpv6(ns, netns, name);
+  netns.rt.run(...addressRequests(plan, required(netns.rt.link(name), name).index));
+  return 0;
+}
+
+/**
  * Makes the connection, or completes one that is half there or lost its bridge. Idempotent.
  *
- * @returns index of the host-side interface
+ * @returns index of the host-side interface; 0 where there is none
  */
 export function ensureEndpoint(
   ns: NamespaceKernel,
@@ -127,6 +151,7 @@ export function ensureEndpoint(
   plan: EndpointPlan,
   netns: Netns,
 ): number {
+  if (isDirect(plan.network)) return ensureDirect(ns, home, plan, netns);
   let inside = netns.rt.link(plan.name);
   let near: Link;
   if (inside === undefined) {
@@ -143,6 +168,11 @@ export function ensureEndpoint(
   netns.rt.run(...addressRequests(plan, inside.index));
   if (hasOwnMac(plan.lease)) forgetNeighbour(home, plan.bridgeIndex, plan.lease);
   return near.index;
+}
+
+/** Whether an interface inside a container is one that a connection is made of. */
+export function isOwnKind({ kind }: Link): boolean {
+  return kind === "veth" || kind === "macvlan" || kind === "ipvlan";
 }
 
 /** Whether a lease's hardware address is not the one that always goes with its IP address. */
@@ -166,6 +196,7 @@ export function forgetNeighbour(home: RtNetlink, bridgeIndex: number, lease: Lea
 
 /** Cuts a host-side interface off its bridge at once; the kernel removes it when its namespace goes. Missing is no error. */
 export function silencePort(home: RtNetlink, index: number): void {
+  if (index === 0) return;
   try {
     home.run(setPort(index, { forwarding: false }));
   } catch (e) {

@@ -39,25 +39,49 @@ function word(part: unknown): string {
   return JSON.stringify(part);
 }
 
+/** Names of protocols as numbers: nft knows names from /etc/protocols alone, which a small host does not have. */
+const PROTOCOL_NAMES: Readonly<Record<string, string>> = { "6": "tcp", "17": "udp", "132": "sctp" };
+
+/** Key of a port map, `… . PROTOCOL . PORT`, with the protocol's name whatever nft called it. */
+export function mapKey(text: string): string {
+  const parts = text.split(" . ");
+  const at = parts.length - 2;
+  const name = PROTOCOL_NAMES[parts[at] ?? ""];
+  if (name !== undefined) parts[at] = name;
+  return parts.join(" . ");
+}
+
 function covers(text: string, port: number): boolean {
   const [first = 0, last = first] = text.split("-").map(Number);
   return first <= port && port <= last;
 }
 
+/** Elements of one port map, in nft's own words. */
+function elementsOf(s: Session, map: string): { key: string; value: string }[] {
+  const objects = s.nft.list(`list map inet ${s.table} ${map}`);
+  const rows = objects.flatMap((o) => "map" in o ? (o.map as { elem?: [unknown, unknown][] }).elem ?? [] : []);
+  return rows.map(([key, value]) => ({ key: mapKey(word(key)), value: word(value) }));
+}
+
+/** Elements of all port maps, as `map key : value`. Throws NftError without a table. */
+export function elementsOfMaps(s: Session): string[] {
+  return MAPS.flatMap((map) => elementsOf(s, map).map(({ key, value }) => `${map} ${key} : ${value}`));
+}
+
 /** Elements of the port maps for one port. */
 function elementsFor(s: Session, protocol: string, port: number): string[] {
   return MAPS.flatMap((map) => {
-    let objects: Record<string, unknown>[];
+    let rows;
     try {
-      objects = s.nft.list(`list map inet ${s.table} ${map}`);
+      rows = elementsOf(s, map);
     } catch (e) {
       if (e instanceof NftError) return [];
       throw e;
     }
-    const rows = objects.flatMap((o) => "map" in o ? (o.map as { elem?: [unknown, unknown][] }).elem ?? [] : []);
-    return rows.map(([key, value]) => ({ key: word(key).split(" . "), value: word(value) }))
-      .filter(({ key }) => key.at(-2) === protocol && covers(key.at(-1) ?? "", port))
-      .map(({ key, value }) => `${key.join(" . ")} : ${value}`);
+    return rows.filter(({ key }) => {
+      const parts = key.split(" . ");
+      return parts.at(-2) === protocol && covers(parts.at(-1) ?? "", port);
+    }).map(({ key, value }) => `${key} : ${value}`);
   });
 }
 
@@ -70,7 +94,7 @@ function containerFacts(s: Session, id: string, request: FactsRequest): PathFact
   const links = active.endpoints.map(({ network, interface: name }) => {
     const inside = netns.rt.link(name);
     const state = s.networks.get(network);
-    const bridge = state === undefined ? undefined : s.rt.link(state.network.bridge);
+    const bridge = state === undefined || state.network.bridge === "" ? undefined : s.rt.link(state.network.bridge);
     const port = inside === undefined ? undefined : near.get(inside.peer);
     return {
       network,

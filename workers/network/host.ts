@@ -26,6 +26,20 @@ export function ensureSysctl(ns: NamespaceKernel, path: string, value: string): 
   }
 }
 
+/** Value of a setting of IPv6, which a kernel booted with ipv6.disable=1 does not have at all. */
+function readIpv6Setting(ns: NamespaceKernel, file: string): string {
+  try {
+    return ns.readKernelFile(file).trim();
+  } catch (e) {
+    if (!isErrno(e, "ENOENT")) throw e;
+    throw new NyxError(
+      "failed_precondition",
+      "Could not make a network with IPv6: this host's kernel runs without it; leave the IPv6 subnet out, or boot without ipv6.disable=1",
+      { cause: e },
+    );
+  }
+}
+
 /**
  * Turns on forwarding, once for all networks. IPv6 forwarding makes the kernel ignore router advertisements unless an
  * interface has accept_ra 2, so interfaces that listen to them now are told to go on; else the host would lose its uplink.
@@ -39,7 +53,7 @@ export function enableForwarding(ns: NamespaceKernel, rt: RtNetlink, six: boolea
     turnedOn.push("net.ipv4.ip_forward");
   }
   const all = "/proc/sys/net/ipv6/conf/all/forwarding";
-  if (!six || ns.readKernelFile(all).trim() === "1") return turnedOn;
+  if (!six || readIpv6Setting(ns, all) === "1") return turnedOn;
   for (const link of rt.links()) {
     const file = `/proc/sys/net/ipv6/conf/${link.name}/accept_ra`;
     try {
@@ -108,6 +122,8 @@ export interface Bridge {
   index: number;
   /** Whether this daemon made it, and may take it away. */
   owned: boolean;
+  /** Hardware address, of an interface that containers share. */
+  mac?: string;
 }
 
 /** Makes the bridge of a network what it must be: there, up, with its gateway addresses and sysctls. Idempotent. */

@@ -10,9 +10,9 @@ import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
 import { NetworkAddresses } from "./addresses.ts";
 import { Advice } from "./advice.ts";
 import { adopt } from "./container.ts";
-import { checkDisjoint, gatewayText, parseNetwork } from "./definition.ts";
+import { checkDisjoint, gatewayText, isDirect, parseNetwork } from "./definition.ts";
 import { diagnose } from "./diagnose.ts";
-import { hostNamePrefix, isHostName, removeLink } from "./endpoint.ts";
+import { hostNamePrefix, isHostName, isOwnKind, removeLink } from "./endpoint.ts";
 import { enableForwarding, ensureBridge, ephemeralRange, ownerAlias } from "./host.ts";
 import { FlowForgetter } from "./flows.ts";
 import { PortHolds } from "./holds.ts";
@@ -20,6 +20,7 @@ import { LeaseStore, type Reservation } from "./leases.ts";
 import { type NetnsKernel, NetnsPool, openNetns } from "./pool.ts";
 import { PortTable } from "./ports.ts";
 import { hold } from "./reservation.ts";
+import { findParent } from "./sublink.ts";
 import { tableName } from "./ruleset.ts";
 import { Watch } from "./watch.ts";
 import { Attempts, checkId, type Log, netnsPath, type Session, syncTable } from "./session.ts";
@@ -148,7 +149,9 @@ export function makeSession(
 /** Where the daemon's resolvers listen. */
 function gateways(session: Session): string[] {
   return [...session.networks.values()].flatMap(({ network }) =>
-    [network.v4, network.v6].flatMap((subnet) => subnet === undefined ? [] : [gatewayText(subnet)])
+    (isDirect(network) ? [] : [network.v4, network.v6]).flatMap((subnet) =>
+      subnet === undefined ? [] : [gatewayText(subnet)]
+    )
   );
 }
 
@@ -167,12 +170,12 @@ export function startWatch(session: Session, { log, onRepair }: Environment): vo
 export function ensureNetwork(s: Session, definition: NetworkDefinition): void {
   const network = parseNetwork(definition);
   checkDisjoint(network, [...s.networks.values()].map((n) => n.network));
-  for (const sysctl of enableForwarding(s.kernel.ns, s.rt, network.v6 !== undefined)) {
+  for (const sysctl of enableForwarding(s.kernel.ns, s.rt, network.v6 !== undefined && !isDirect(network))) {
     s.log("info", "Turned on forwarding: the host now routes between all of its interfaces as its firewall allows", {
       sysctl,
     });
   }
-  const bridge = ensureBridge(s.kernel.ns, s.rt, network, s.baseDir);
+  const bridge = isDirect(network) ? findParent(s.rt, network) : ensureBridge(s.kernel.ns, s.rt, network, s.baseDir);
   const addresses = new NetworkAddresses(network);
   for (const [, { name, leases }] of s.leases.entries()) {
     for (const lease of leases) if (lease.network === network.name) addresses.hold(lease, `container ${name}`);
@@ -241,7 +244,7 @@ async function removeLinks(s: Session, live: readonly string[]): Promise<void> {
 function learn(s: Session, id: string): Reservation {
   using netns = openNetns(s.kernel, netnsPath(s, id), s.buffer);
   const addresses = netns.rt.addresses();
-  const links = netns.rt.links().filter((l) => l.kind === "veth").sort((a, b) => a.name.localeCompare(b.name));
+  const links = netns.rt.links().filter(isOwnKind).sort((a, b) => a.name.localeCompare(b.name));
   const reservation: Reservation = { name: id.slice(0, 12), leases: [], ports: [] };
   for (const link of links) {
     for (const { network } of s.networks.values()) {

@@ -3,6 +3,7 @@
 import { invalid } from "../../daemon/spec/errors.ts";
 import type { NetworkAttachment, PortMapping } from "../../daemon/spec/container.ts";
 import { formatMac, tryParseMac } from "../../ffi/ip_address.ts";
+import { isDirect } from "./definition.ts";
 import { type Lease, MOST_NETWORKS, type Reservation } from "./leases.ts";
 import { completePorts, samePort } from "./ports.ts";
 import { canonicalIp } from "./ruleset.ts";
@@ -40,6 +41,13 @@ function takeLeases(
       const state = findNetwork(s, attachment.network);
       if (leases.some((l) => l.network === state.network.name)) {
         throw invalid("networks", attachment.network, "the container is attached to it twice");
+      }
+      if (state.network.driver === "ipvlan" && attachment.mac !== undefined) {
+        throw invalid(
+          "mac address",
+          attachment.mac,
+          `all of ipvlan network ${state.network.name} share their parent's`,
+        );
       }
       const old = previous.find((l) => l.network === state.network.name);
       if (old !== undefined && suits(old, attachment, state)) leases.push(old);
@@ -126,8 +134,9 @@ export function reserve(s: Session, request: ReserveRequest): Reservation {
     placed = place(leases, previous?.leases ?? [], running);
     // Sockets of the container's own ports that are to change would pass for somebody else's.
     if (running) s.holds.set(id, previous?.ports.filter((p) => wanted.some((w) => samePort(p, w))) ?? []);
-    // A container that is in internal networks alone is reached by nobody outside.
-    reserved = s.ports.reserve(id, name, gateway === undefined ? [] : wanted, running);
+    // A container that is in internal networks alone is reached by nobody outside; one on the host's LAN, at its own address.
+    const closed = gateway === undefined || isDirect(findNetwork(s, gateway).network);
+    reserved = s.ports.reserve(id, name, closed ? [] : wanted, running);
   } catch (e) {
     undo();
     if (running) s.holds.set(id, previous?.ports ?? []);

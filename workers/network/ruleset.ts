@@ -168,7 +168,9 @@ const CHAINS = `
   }`;
 
 /** The whole table; it replaces the one that was there in one transaction, so nothing is open or lost in between. */
-export function renderTable(table: string, networks: readonly Network[], elements: MapElements): string {
+export function renderTable(table: string, all: readonly Network[], elements: MapElements): string {
+  // What shares an interface of the host is the LAN's: its packets do not pass here.
+  const networks = all.filter((n) => n.bridge !== "");
   const names = networks.map((n) => `"${n.bridge}"`);
   const blocks6 = networks.flatMap((n) => n.v6 === undefined ? [] : [formatCidr(n.v6.block)]);
   return `table inet ${table}

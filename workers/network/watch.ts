@@ -16,7 +16,7 @@ import { IFF_UP, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK } from "../../ffi/netlink
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from "../../ffi/netlink/socket.ts";
 import type { Nft } from "../../ffi/nftables/nft.ts";
 import { formatIp } from "../../ffi/ip_address.ts";
-import { subnets } from "./definition.ts";
+import { isDirect, subnets } from "./definition.ts";
 import { enableForwarding, ensureBridge } from "./host.ts";
 import { type NetworkState, type Session, syncTable } from "./session.ts";
 
@@ -87,14 +87,16 @@ export class Watch implements Disposable {
     try {
       this.#hearRules();
       if (this.#hearLinks()) {
-        for (const state of s.networks.values()) if (!intact(s, state)) this.#repairBridge(state);
+        for (const state of s.networks.values()) {
+          if (!isDirect(state.network) && !intact(s, state)) this.#repairBridge(state);
+        }
       }
       if (this.#tableTouched) {
         syncTable(s);
         this.#tableTouched = false;
         this.#onRepair(`nftables table inet ${s.table} was changed by somebody else; it was made anew`);
       }
-      const six = [...s.networks.values()].some((n) => n.network.v6 !== undefined);
+      const six = [...s.networks.values()].some(({ network }) => network.v6 !== undefined && !isDirect(network));
       for (const sysctl of enableForwarding(s.kernel.ns, s.rt, six)) {
         this.#onRepair(`${sysctl} was turned off by somebody else; it was turned on again`);
       }

@@ -49,7 +49,7 @@ export const networkRoutes: Route[] = [
     body: networkPruneBody,
     result: networkPruneResult,
     async handle({ body, context }) {
-      return { ok: true, ...await context.services.networks.prune({ labels: body.labels }) };
+      return { ok: true, ...await context.services.networks.prune(body) };
     },
   }),
   route({

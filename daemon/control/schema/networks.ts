@@ -19,6 +19,7 @@ export const networkBody = z.strictObject({
     subnet: line(64).exactOptional(),
     gateway: line(64).exactOptional(),
     ipRange: line(64).exactOptional(),
+    auxAddresses: textMap.exactOptional(),
   })).max(8).exactOptional(),
   internal: z.boolean().exactOptional(),
   ipv6: z.boolean().exactOptional(),
@@ -27,7 +28,10 @@ export const networkBody = z.strictObject({
 });
 
 /** Body of POST /v1/networks/prune. */
-export const networkPruneBody = z.strictObject({ labels: z.array(line().min(1)).max(256).default([]) });
+export const networkPruneBody = z.strictObject({
+  labels: z.array(line().min(1)).max(256).default([]),
+  until: z.iso.datetime({ offset: true }).exactOptional(),
+});
 
 /** Body of the connect route. */
 export const networkConnectBody = z.strictObject({
@@ -56,8 +60,14 @@ export const networkInfo = z.strictObject({
   default: z.boolean(),
   bridge: text,
   parent: text.exactOptional(),
+  mode: text.exactOptional(),
   subnets: z.array(
-    z.strictObject({ subnet: text, gateway: text, ipRange: text.exactOptional() }) satisfies z.ZodType<
+    z.strictObject({
+      subnet: text,
+      gateway: text,
+      ipRange: text.exactOptional(),
+      auxAddresses: z.record(text, text).exactOptional(),
+    }) satisfies z.ZodType<
       api.NetworkSubnet
     >,
   ),
