@@ -20,6 +20,16 @@ import type { ComposeProject, LoadRequest } from "./project.ts";
 import { enabledServices, selectServices } from "./select.ts";
 import { pruned } from "./shape/shape.ts";
 
+/** What the files say of the services that take part. */
+function writtenModel(
+  written: WrittenModel,
+  services: Record<string, ComposeService>,
+  { name, services: enabled }: ComposeModel,
+): ComposeModel {
+  const kept = Object.entries(services).filter(([service]) => Object.hasOwn(enabled, service));
+  return { ...written, name, services: Object.fromEntries(kept) } as ComposeModel;
+}
+
 class ProjectLoader {
   readonly #request: LoadRequest;
   readonly #diagnostics = new Diagnostics();
@@ -62,6 +72,7 @@ class ProjectLoader {
       : await this.#contents(model, tree, environment);
     return {
       model,
+      written: writtenModel(written, services, model),
       whole,
       diagnostics: [...this.#diagnostics.all],
       files: this.#loader.files,

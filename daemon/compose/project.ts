@@ -38,6 +38,8 @@ export interface LoadRequest {
 export interface ComposeProject {
   /** Services of enabled profiles, and what they use. */
   model: ComposeModel;
+  /** What the files say, merged and in long form, without anything implied: for `config --no-normalize`. */
+  written: ComposeModel;
   /** All services and objects, as `config --profile "*"` shows them. */
   whole: ComposeModel;
   diagnostics: ComposeDiagnostic[];

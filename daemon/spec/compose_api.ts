@@ -274,6 +274,7 @@ export interface ComposeConfigRequest extends ComposeSource {
     | "hash"
     | "variables"
     | "environment"
+    | "models"
     | "builds";
   /** Of the model; default yaml. */
   format?: "yaml" | "json";
@@ -283,6 +284,12 @@ export interface ComposeConfigRequest extends ComposeSource {
   with_dependencies?: boolean;
   /** Keep variables as written. */
   no_interpolate?: boolean;
+  /** Leave out what is implied: the default network, names, dependencies. */
+  no_normalize?: boolean;
+  /** Digests that take the place of tags: by image reference, canonical. */
+  image_digests?: Record<string, string>;
+  /** Print the images with their digests alone, as a compose file to put over the others. */
+  lock_image_digests?: boolean;
   /** Keep relative paths as written. */
   no_path_resolution?: boolean;
   /** Keep env files and valueless variables as written. */

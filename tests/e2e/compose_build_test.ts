@@ -143,3 +143,24 @@ RUN false
   });
   await ok("down", "--rmi", "local");
 });
+
+Deno.test("nyx compose config --resolve-image-digests: the digest that the registry gave, or which image has none", async () => {
+  await using world = await startWorld();
+  const { nyxd, image, dir } = world;
+  await Deno.writeTextFile(
+    `${dir}/compose.yaml`,
+    `name: p\nservices: {a: {image: "${image}"}, b: {image: "\${B:-${image}}"}}\n`,
+  );
+  const config = (flag: string, env = {}) =>
+    nyxd.nyx(["compose", "-f", `${dir}/compose.yaml`, "config", flag, "--format", "json"], { env });
+  const [digest = ""] = (await nyxd.client.images.inspect(image)).digests;
+  for (const flag of ["--resolve-image-digests", "--lock-image-digests"]) {
+    const { stdout, stderr } = await config(flag);
+    const { services } = JSON.parse(stdout);
+    assert.deepEqual([services.a.image, services.b.image], [digest, digest], stderr);
+    assert.equal("networks" in services.a, flag.startsWith("--resolve"));
+  }
+  const none = await config("--resolve-image-digests", { B: "nobody/has:it" });
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /known of nobody\/has:it: pull first/);
+});

@@ -1,7 +1,10 @@
 /** `config`: the model as text, and the lists that are made from it. */
 
+import type { ComposeModel } from "../../spec/compose.ts";
 import type { ComposeConfigRequest, ComposeConfigResult } from "../../spec/compose_api.ts";
+import { familiarReference, formatReference, tryParseReference } from "../../spec/reference.ts";
 import { buildSpecs } from "../builds.ts";
+import { mapValues, own, sortedKeys } from "../dictionary.ts";
 import { withDependencies } from "../graph.ts";
 import {
   distinctImages,
@@ -9,11 +12,13 @@ import {
   listNetworks,
   listProfiles,
   listServices,
+  listVariables,
   listVolumes,
   printModel,
   printVariables,
 } from "../print.ts";
 import type { ComposeProject } from "../project.ts";
+import { selectServices } from "../select.ts";
 import { loadSource } from "./source.ts";
 
 const lines = (list: readonly string[]) => list.map((line) => `${line}\n`).join("");
@@ -24,11 +29,41 @@ function buildServices(project: ComposeProject, { services, with_dependencies }:
     : [...withDependencies(project.model, services)];
 }
 
+/** Its images with digests in place of tags, where they are known. */
+function withDigests(model: ComposeModel, digests: Readonly<Record<string, string>>): ComposeModel {
+  const services = mapValues(model.services, (service) => {
+    const reference = service.image === undefined ? undefined : tryParseReference(service.image);
+    const digest = reference === undefined ? undefined : own(digests, formatReference(reference));
+    if (reference === undefined || digest === undefined) return service;
+    const { tag: _, ...rest } = reference;
+    return { ...service, image: familiarReference({ ...rest, digest }) };
+  });
+  return { ...model, services };
+}
+
+/** The model as it is asked for: whole or of some services, normalised or as written. */
+function modelOf(project: ComposeProject, request: ComposeConfigRequest): ComposeModel {
+  const all = request.no_normalize === true ? project.written : project.model;
+  const asked = (request.services ?? []).filter((name) => Object.hasOwn(project.model.services, name));
+  const model = asked.length === 0 ? all : selectServices(all, withDependencies(project.model, asked));
+  const named = withDigests(model, request.image_digests ?? {});
+  if (request.lock_image_digests !== true) return named;
+  return {
+    name: named.name,
+    services: mapValues(named.services, ({ image }) => image === undefined ? {} : { image }),
+  };
+}
+
 function text(project: ComposeProject, request: ComposeConfigRequest): string {
   const { model } = project;
   switch (request.show ?? "model") {
     case "model":
-      return printModel(model, { format: request.format ?? "yaml", escapeDollars: request.no_interpolate !== true });
+      return printModel(modelOf(project, request), {
+        format: request.format ?? "yaml",
+        escapeDollars: request.no_interpolate !== true,
+      });
+    case "models":
+      return lines(sortedKeys(model.models));
     case "services":
       return lines(listServices(model));
     case "images":
@@ -42,7 +77,9 @@ function text(project: ComposeProject, request: ComposeConfigRequest): string {
     case "hash":
       return lines(listHashes(project, request.services ?? ["*"]).map(([name, hash]) => `${name} ${hash}`));
     case "variables":
-      return printVariables(project);
+      return request.format === "json"
+        ? `${JSON.stringify(Object.fromEntries(listVariables(project).map((use) => [use.name, use])), null, 2)}\n`
+        : printVariables(project);
     case "environment":
       return lines([...project.environment].map(([name, value]) => `${name}=${value}`).sort());
     case "builds":

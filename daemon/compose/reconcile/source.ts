@@ -131,6 +131,7 @@ export function emptyProject(name: string): ComposeProject {
   const model = { name, services: {} };
   return {
     model,
+    written: model,
     whole: model,
     diagnostics: [],
     files: [],

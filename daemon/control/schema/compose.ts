@@ -133,6 +133,7 @@ export const configBody = sourced({
     "hash",
     "variables",
     "environment",
+    "models",
     "builds",
   ])
     .exactOptional(),
@@ -140,6 +141,9 @@ export const configBody = sourced({
   services,
   with_dependencies: flag,
   no_interpolate: flag,
+  no_normalize: flag,
+  image_digests: z.record(text, z.string().regex(/^sha256:[0-9a-f]{64}$/, "give a sha256 digest")).exactOptional(),
+  lock_image_digests: flag,
   no_path_resolution: flag,
   no_env_resolution: flag,
   no_consistency: flag,
