@@ -69,7 +69,9 @@ export class Daemon {
     if (Object.values(recovery).some((n) => n > 0)) {
       this.#log.info("Containers of an earlier run were taken in", { ...recovery });
     }
-    await Promise.all([images.collectGarbage(), builder.recover()]);
+    // Which layers a container without a readable record uses, nobody knows.
+    const collected = deps.store.unreadable.size > 0 ? undefined : images.collectGarbage();
+    await Promise.all([collected, builder.recover()]);
     this.#delay.start();
     const logBudget = await this.#watchLogs();
     const system = new System({
@@ -126,7 +128,7 @@ export class Daemon {
   }
 
   async #stop(stopContainers: boolean): Promise<void> {
-    const { supervisor, deps: { stages }, images, builder, dns, events } = this.#parts;
+    const { supervisor, deps, images, builder, dns, events } = this.#parts;
     this.#ending.abort();
     await this.#boot;
     await this.#control?.close();
@@ -134,7 +136,8 @@ export class Daemon {
     if (stopContainers) await supervisor.stopAll();
     supervisor.close();
     await supervisor.settled();
-    const keep = supervisor.all.some((c) => c.live);
+    const { stages } = deps;
+    const keep = supervisor.all.some((c) => c.live) || deps.store.unreadable.size > 0;
     const { cgroupParent } = this.#config;
     const attempt = async (what: string, job: () => Promise<unknown> | unknown) => {
       try {

@@ -105,8 +105,8 @@ function imageStore(
 }
 
 /** Takes off what a start that fails has put on the host, when no container of an earlier run needs it. */
-async function undo(baseDir: string, stages: Stages, records: ContainerRecord[]): Promise<void> {
-  if (networkIds(records).live.length > 0) return;
+async function undo(baseDir: string, stages: Stages, live: readonly string[]): Promise<void> {
+  if (live.length > 0) return;
   await stages.network.call("shutdown", { keepNetworks: false }).catch(() => {});
   for (const dir of SHARED_DIRS) {
     await stages.rootfs.call("unmountBelow", { path: `${baseDir}/${dir}` }).catch(() => {});
@@ -185,7 +185,7 @@ export async function assemble(
     users: () => supervisor,
   });
   await checkDriver(config, records).then(() => networks.load(config.network)).catch(async (e) => {
-    await undo(baseDir, stages, records);
+    await undo(baseDir, stages, networkIds(records, store.unreadable).live);
     throw e;
   });
   const deps: SupervisorDeps = {
@@ -230,7 +230,7 @@ export async function assemble(
     if (event.kind === "networks") networks.discovered(event.networks);
   };
   const initNetwork = async (subnet: Subnet) => {
-    const result = await stages.network.call("init", networkInit(config, subnet, supervisor, networks));
+    const result = await stages.network.call("init", networkInit(config, subnet, { supervisor, store }, networks));
     networks.initialised(result);
     return result;
   };
@@ -245,12 +245,12 @@ export async function assemble(
   const choice = `${baseDir}/network/default.json`;
   const ready = settleAll([withFreeSubnet(config.addresses, choice, initNetwork), initStreams(), images.open()]);
   const [{ result: network, chosen }, streams] = await ready.catch(async (e) => {
-    await undo(baseDir, stages, records);
+    await undo(baseDir, stages, networkIds(records, store.unreadable).live);
     throw e;
   });
   deps.defaults.gateway = chosen.gateway;
   const dnsWarnings = await networks.open(config.bridge, chosen).catch(async (e) => {
-    await undo(baseDir, stages, records);
+    await undo(baseDir, stages, networkIds(records, store.unreadable).live);
     throw e;
   });
   const initNetworkAgain = async () => {
@@ -319,14 +319,14 @@ function makeBuilder(config: DaemonConfig, deps: SupervisorDeps, images: ImageSt
 function networkInit(
   config: DaemonConfig,
   { subnet, gateway }: Subnet,
-  supervisor: Supervisor,
+  { supervisor, store }: { supervisor: Supervisor; store: RecordStore },
   networks: Networks,
 ) {
   const { network: name, bridge } = config;
   return {
     baseDir: config.baseDir,
     networks: [{ name, driver: "bridge" as const, bridge, subnet, gateway }, ...networks.definitions()],
-    ...networkIds(supervisor.all.map((c) => c.record)),
+    ...networkIds(supervisor.all.map((c) => c.record), store.unreadable),
     poolSize: config.netnsPool,
     defaultPublishIp: config.defaultPublishIp,
     ...(config.netDriver === "cni" ? { cni: { confDir: config.cniConfDir, binDir: config.cniBinDir } } : {}),

@@ -623,6 +623,19 @@ export type NetworkStage = {
     shutdown: { request: { keepNetworks: boolean }; result: void; progress: never };
     /** What stands in the way of published ports, as sentences with the fix. */
     diagnose: { request: Record<string, never>; result: { findings: string[] }; progress: never };
+    /** What the kernel has against what was set up here; with `repair` the table is made anew where it differs. */
+    audit: {
+      request: { repair: boolean };
+      result: {
+        /** Containers with a pinned namespace. */
+        namespaces: string[];
+        /** Port elements that are not in the table, as `map key : value`. */
+        missing: { id: string; element: string }[];
+        /** Elements that no container publishes. */
+        extra: string[];
+      };
+      progress: never;
+    };
   };
   event: { kind: "repaired"; what: string } | { kind: "networks"; networks: DiscoveredNetwork[] };
 };
@@ -743,6 +756,10 @@ export type StreamsStage = {
     usage: { request: { pid: number }; result: Record<string, number>; progress: never };
     /** Containers crun knows, with pid and status. */
     list: { request: Record<string, never>; result: { id: string; pid: number; status: string }[]; progress: never };
+    /** Containers that have a cgroup below one of the parents, in any hierarchy. */
+    cgroups: { request: { parents: string[] }; result: { ids: string[] }; progress: never };
+    /** Removes the cgroups of a container below the parents, with the processes in them. */
+    removeCgroups: { request: { id: string; parents: string[] }; result: void; progress: never };
     /** Waits until all log writers have flushed, and lets go of everything without touching containers. */
     shutdown: {
       request: {

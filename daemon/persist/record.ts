@@ -78,13 +78,44 @@ export interface ContainerRecord {
   state: RecordedState;
 }
 
-/** Upgrades by version: `MIGRATIONS[n]` turns a record of version n into one of n + 1. */
-const MIGRATIONS: Readonly<Record<number, (r: Record<string, unknown>) => Record<string, unknown>>> = {};
+/** Upgrades by version: number n turns a record of version n into one of n + 1. */
+export type Migrations = Readonly<Record<number, (r: Record<string, unknown>) => Record<string, unknown>>>;
+
+/** Those of this program. Version 1 is the first. */
+const MIGRATIONS: Migrations = {};
+
+/**
+ * Brings a record to a version, step by step.
+ *
+ * @throws NyxError failed_precondition for a version that is newer, or so old that no step leads on from it
+ */
+export function migrateRecord(
+  record: Record<string, unknown>,
+  { migrations, version }: { migrations: Migrations; version: number } = {
+    migrations: MIGRATIONS,
+    version: RECORD_VERSION,
+  },
+): Record<string, unknown> {
+  let value = record;
+  while (value["v"] !== version) {
+    const from = value["v"] as number;
+    const migrate = from < version ? migrations[from] : undefined;
+    if (migrate === undefined) {
+      throw new NyxError(
+        "failed_precondition",
+        `Could not read a container record of version ${from}: this nyxd knows version ${version}; run the nyxd that wrote it, ` +
+          "or a newer one",
+      );
+    }
+    value = { ...migrate(value), v: from + 1 };
+  }
+  return value;
+}
 
 /**
  * Reads a record from JSON text, migrating older versions.
  *
- * @throws NyxError data_loss when it is not a record, or is of a version that this program does not know
+ * @throws NyxError data_loss when it is not a record; failed_precondition when it is of a version that this program does not know
  */
 export function parseRecord(text: string): ContainerRecord {
   let value: Record<string, unknown>;
@@ -96,16 +127,7 @@ export function parseRecord(text: string): ContainerRecord {
   if (typeof value !== "object" || value === null || typeof value["v"] !== "number") {
     throw new NyxError("data_loss", "Could not read a container record: it has no version");
   }
-  while (value["v"] !== RECORD_VERSION) {
-    const migrate = MIGRATIONS[value["v"] as number];
-    if (migrate === undefined) {
-      throw new NyxError(
-        "data_loss",
-        `Could not read a container record of version ${value["v"]}: this nyxd knows versions up to ${RECORD_VERSION}`,
-      );
-    }
-    value = migrate(value);
-  }
+  value = migrateRecord(value);
   const record = value as unknown as ContainerRecord;
   const whole = typeof record.id === "string" && CONTAINER_ID.test(record.id) && typeof record.name === "string" &&
     typeof record.spec === "object" && record.spec !== null && typeof record.image?.id === "string" &&

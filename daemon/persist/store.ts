@@ -1,9 +1,11 @@
 /**
  * Durable container records: supervisor/containers/<id>.json, with bundles/<id>/nyxd-meta.json as the spare from which a
- * missing or corrupt record is rebuilt. A corrupt file is moved aside and reported, never deleted.
+ * missing or corrupt record is rebuilt. A corrupt file is moved aside and reported, never deleted. A record of a newer nyxd stays
+ * where it is. Whose record cannot be had is `unreadable`: nobody may take its files, mounts or processes for nobody's.
  */
 
 import { CONTAINER_ID } from "../spec/container.ts";
+import { toNyxError } from "../spec/errors.ts";
 import type { Logger } from "../log/logger.ts";
 import { writeFileAtomic } from "./atomic.ts";
 import { type ContainerRecord, parseRecord } from "./record.ts";
@@ -20,6 +22,7 @@ export class RecordStore {
   readonly #bundlesDir: string;
   readonly #log: Logger;
   readonly #writers = new Map<string, Writer>();
+  readonly #unreadable = new Set<string>();
 
   /**
    * @param baseDir the daemon's base directory
@@ -29,6 +32,11 @@ export class RecordStore {
     this.#dir = `${baseDir}/supervisor/containers`;
     this.#bundlesDir = `${baseDir}/bundles`;
     this.#log = log;
+  }
+
+  /** Ids of containers that there are, or were, whose record could neither be read nor rebuilt. */
+  get unreadable(): ReadonlySet<string> {
+    return this.#unreadable;
   }
 
   /** Makes the directory. */
@@ -82,19 +90,33 @@ export class RecordStore {
   /** All records; corrupt ones are set aside and rebuilt from their spare where that is possible. */
   async load(): Promise<ContainerRecord[]> {
     const records = new Map<string, ContainerRecord>();
+    const aside = new Set<string>();
     for await (const entry of Deno.readDir(this.#dir)) {
       const path = `${this.#dir}/${entry.name}`;
       if (entry.name.endsWith(".tmp")) await removeIfPresent(path);
+      const setAside = /^([0-9a-f]{64})\.json\.corrupt-\d+$/.exec(entry.name)?.[1];
+      if (setAside !== undefined) aside.add(setAside);
       if (!entry.name.endsWith(".json")) continue;
       const id = entry.name.slice(0, -".json".length);
       if (!CONTAINER_ID.test(id)) continue;
       const record = await this.#read(path, id) ?? await this.#rebuild(id);
       if (record !== undefined) records.set(id, record);
+      else aside.add(id);
     }
     for (const id of await this.#bundleIds()) {
       if (records.has(id)) continue;
       const record = await this.#rebuild(id);
       if (record !== undefined) records.set(id, record);
+    }
+    for (const id of aside) if (!records.has(id)) this.#unreadable.add(id);
+    if (this.#unreadable.size > 0) {
+      this.#log.error(
+        "Containers without a readable record are left alone: restore their record, or delete what is left of it",
+        {
+          dir: this.#dir,
+          ids: [...this.#unreadable],
+        },
+      );
     }
     return [...records.values()];
   }
@@ -105,6 +127,10 @@ export class RecordStore {
       if (record.id !== id) throw new Error(`it is the record of ${record.id}`);
       return record;
     } catch (e) {
+      if (toNyxError(e).code === "failed_precondition") {
+        this.#log.error("A container record is of another version", { id, path, error: e });
+        return undefined;
+      }
       const aside = `${path}.corrupt-${Date.now()}`;
       await Deno.rename(path, aside).catch(() => {});
       this.#log.error("A container record cannot be read; it was moved aside", { id, movedTo: aside, error: e });
@@ -122,6 +148,7 @@ export class RecordStore {
       return record;
     } catch (e) {
       if (!(e instanceof Deno.errors.NotFound)) {
+        this.#unreadable.add(id);
         this.#log.error("A container cannot be rebuilt from its bundle", { id, path, error: e });
       }
       return undefined;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Logger } from "../log/logger.ts";
 import type { ContainerRecord } from "./record.ts";
-import { parseRecord, RECORD_VERSION } from "./record.ts";
+import { migrateRecord, type Migrations, parseRecord, RECORD_VERSION } from "./record.ts";
 import { RecordStore } from "./store.ts";
 
 const ID = "ab".repeat(32);
@@ -88,8 +88,40 @@ Deno.test("RecordStore.remove: wins over a save that is under way", () =>
     assert.deepEqual([...Deno.readDirSync(`${baseDir}/supervisor/containers`)], []);
   }));
 
+Deno.test("migrateRecord: old versions come up step by step; a gap or a newer one is refused by name", () => {
+  const migrations: Migrations = {
+    1: ({ title, ...rest }) => ({ ...rest, name: title }),
+    2: (r) => ({ ...r, tags: [] }),
+    4: (r) => r,
+  };
+  const migrate = (r: Record<string, unknown>, version: number) => migrateRecord(r, { migrations, version });
+  assert.deepEqual(migrate({ v: 1, title: "web", kept: 1 }, 3), { v: 3, name: "web", kept: 1, tags: [] });
+  assert.deepEqual(migrate({ v: 2, name: "web" }, 3), { v: 3, name: "web", tags: [] });
+  assert.deepEqual(migrate({ v: 3 }, 3), { v: 3 });
+  assert.throws(() => migrate({ v: 2 }, 5), { code: "failed_precondition", message: /version 3/ });
+  assert.throws(() => migrate({ v: 4 }, 3), { code: "failed_precondition", message: /version 4.*newer/ });
+});
+
+Deno.test("RecordStore.load: a record of a newer nyxd stays where it is; it and what cannot be rebuilt are unreadable, also next time", () =>
+  withStore(async (store, baseDir, lines) => {
+    const path = `${baseDir}/supervisor/containers/${ID}.json`;
+    await Deno.writeTextFile(path, JSON.stringify({ ...record(baseDir), v: 99 }));
+    const other = "cd".repeat(32);
+    await Deno.writeTextFile(`${baseDir}/supervisor/containers/${other}.json`, "torn");
+    assert.deepEqual(await store.load(), []);
+    assert.deepEqual([...store.unreadable].sort(), [ID, other]);
+    assert.equal(JSON.parse(await Deno.readTextFile(path)).v, 99);
+    const again = new RecordStore(
+      baseDir,
+      new Logger("error", { write: (b) => lines.push(new TextDecoder().decode(b)) }),
+    );
+    assert.deepEqual(await again.load(), []);
+    assert.deepEqual([...again.unreadable].sort(), [ID, other]);
+    assert.ok(lines.some((l) => l.includes("left alone")));
+  }));
+
 Deno.test("parseRecord: a version from the future is refused by name", () => {
-  assert.throws(() => parseRecord('{"v":99}'), { code: "data_loss", message: /version 99/ });
+  assert.throws(() => parseRecord('{"v":99}'), { code: "failed_precondition", message: /version 99/ });
   assert.throws(() => parseRecord("[]"), { code: "data_loss" });
   assert.throws(() => parseRecord('{"v":1,"id":"../../etc"}'), { code: "data_loss" });
 });

@@ -27,11 +27,18 @@ export interface Recovery {
   removed: number;
 }
 
-/** Ids whose network must be kept, and those that only keep their reservations. */
-export function networkIds(records: ContainerRecord[]): { live: string[]; known: string[] } {
+/**
+ * Ids whose network must be kept, and those that only keep their reservations.
+ *
+ * @param unreadable containers without a readable record: they may run
+ */
+export function networkIds(
+  records: ContainerRecord[],
+  unreadable: Iterable<string> = [],
+): { live: string[]; known: string[] } {
   return {
-    live: records.filter((r) => LIVE.has(r.state.status)).map((r) => r.id),
-    known: records.filter((r) => r.state.status !== "removing").map((r) => r.id),
+    live: [...records.filter((r) => LIVE.has(r.state.status)).map((r) => r.id), ...unreadable],
+    known: [...records.filter((r) => r.state.status !== "removing").map((r) => r.id), ...unreadable],
   };
 }
 
@@ -223,7 +230,7 @@ export async function readopt(supervisor: Supervisor, deps: SupervisorDeps): Pro
 /** Removes files of containers that have no record, and mounts below overlay/ that nobody uses. */
 export async function removeOrphans(supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
   const { rootfs, streams } = deps.stages;
-  const known = new Set(supervisor.all.map((c) => c.id));
+  const known = new Set([...supervisor.all.map((c) => c.id), ...deps.store.unreadable]);
   const { baseDir } = deps;
   for (
     const [dir, isOrphan] of [

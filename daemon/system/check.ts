@@ -1,8 +1,9 @@
-/** `nyx system check`: records against files, mounts, namespaces, leases, monitors and crun; and the repair of what differs. */
+/** `nyx system check`: records against files, mounts, namespaces, cgroups, rules, leases, monitors and crun; and the repair of what differs. */
 
 import type { CheckFinding, CheckResult } from "../spec/api.ts";
 import { CONTAINER_ID } from "../spec/container.ts";
 import { layerKey } from "../spec/layer_store.ts";
+import { networkMode, ownsNetwork } from "../supervisor/launch.ts";
 import type { SupervisorDeps } from "../supervisor/deps.ts";
 import type { Container } from "../supervisor/container.ts";
 import { removeOrphans, takeDownEnded } from "../supervisor/recover.ts";
@@ -14,9 +15,12 @@ interface Observed {
   ids: Set<string>;
   /** Belongs to running containers alone, or to all that are known. */
   of: "live" | "known";
-  /** Every running container must have it. */
-  needed: boolean;
+  /** Whether a running container must have it. */
+  needed: (container: Container) => boolean;
 }
+
+const always = () => true;
+const never = () => false;
 
 async function idsIn(dir: string): Promise<Set<string>> {
   const ids = new Set<string>();
@@ -41,21 +45,44 @@ async function leases(baseDir: string): Promise<Set<string>> {
   }
 }
 
-async function observe(deps: SupervisorDeps): Promise<Observed[]> {
+/** Parent cgroups of all containers. */
+function cgroupParents(all: readonly Container[], deps: SupervisorDeps): string[] {
+  const { cgroupParent } = deps.defaults;
+  return [...new Set([cgroupParent, ...all.map((c) => c.record.spec.cgroupParent ?? cgroupParent)])];
+}
+
+/** Ids of the containers that have a mount of a kind below overlay/<id>. */
+function mountedBelow(targets: readonly string[], baseDir: string, isOne: (name: string) => boolean): Set<string> {
+  const prefix = `${baseDir}/overlay/`;
+  const found = targets.filter((t) => t.startsWith(prefix)).map((t) => t.slice(prefix.length))
+    .filter((t) => CONTAINER_ID.test(t.slice(0, 64)) && isOne(t.slice(65)));
+  return new Set(found.map((t) => t.slice(0, 64)));
+}
+
+async function observe(all: readonly Container[], deps: SupervisorDeps): Promise<Observed[]> {
   const { baseDir, stages } = deps;
   const dir = (path: string) => idsIn(`${baseDir}/${path}`);
-  const [{ targets }, crun] = await Promise.all([
+  const [{ targets }, crun, network, cgroups] = await Promise.all([
     stages.rootfs.call("listMounts", { baseDir }),
     stages.streams.call("list", {}),
+    stages.network.call("audit", { repair: false }),
+    stages.streams.call("cgroups", { parents: cgroupParents(all, deps) }),
   ]);
-  const roots = targets.filter((t) => t.startsWith(`${baseDir}/overlay/`) && t.endsWith("/merged"));
-  const live = (what: string, ids: Set<string>, needed: boolean): Observed => ({ what, ids, of: "live", needed });
-  const known = (what: string, ids: Set<string>): Observed => ({ what, ids, of: "known", needed: false });
+  const live = (what: string, ids: Set<string>, needed: Observed["needed"]): Observed => ({
+    what,
+    ids,
+    of: "live",
+    needed,
+  });
+  const known = (what: string, ids: Set<string>): Observed => ({ what, ids, of: "known", needed: never });
+  const hasNetwork = (c: Container) => ownsNetwork(networkMode(c.record));
   return [
-    live("root mount", new Set(roots.map((t) => t.split("/").at(-2) ?? "")), true),
-    live("runtime state", new Set(crun.map((c) => c.id)), true),
-    live("monitor", await dir("run/monitor"), true),
-    live("network namespace", await dir("run/netns"), false),
+    live("root mount", mountedBelow(targets, baseDir, (name) => name === "merged"), always),
+    live("mount", mountedBelow(targets, baseDir, (name) => name !== "merged"), never),
+    live("runtime state", new Set(crun.map((c) => c.id)), always),
+    live("monitor", await dir("run/monitor"), always),
+    live("cgroup", new Set(cgroups.ids), always),
+    live("network namespace", new Set(network.namespaces), hasNetwork),
     known("record", await dir("supervisor/containers")),
     known("writable layer", await dir("overlay")),
     known("bundle", await dir("bundles")),
@@ -64,15 +91,38 @@ async function observe(deps: SupervisorDeps): Promise<Observed[]> {
   ];
 }
 
+/** Rules of published ports that are not there, or that nobody has. */
+async function ruleFindings(deps: SupervisorDeps): Promise<CheckFinding[]> {
+  const { missing, extra } = await deps.stages.network.call("audit", { repair: false });
+  return [
+    ...missing.map(({ id, element }): CheckFinding => ({
+      kind: "missing",
+      id,
+      message: `The rule of a published port is missing: ${element}`,
+    })),
+    ...extra.map((element): CheckFinding => ({
+      kind: "orphan",
+      id: "",
+      message: `A rule publishes a port of no container: ${element}`,
+    })),
+  ];
+}
+
 /** Containers that stand still: others are looked at when their change is over. */
 function settled(all: readonly Container[]): Container[] {
   return all.filter((c) => !["starting", "stopping", "removing", "restarting"].includes(c.status));
 }
 
-function differences(observed: Observed[], all: readonly Container[]): CheckFinding[] {
-  const known = new Set(all.map((c) => c.id));
-  const live = new Set(all.filter((c) => c.live).map((c) => c.id));
-  const busy = new Set(all.filter((c) => !settled(all).includes(c)).map((c) => c.id));
+function differences(
+  observed: Observed[],
+  all: readonly Container[],
+  unreadable: ReadonlySet<string>,
+): CheckFinding[] {
+  const known = new Set([...all.map((c) => c.id), ...unreadable]);
+  const running = all.filter((c) => c.live);
+  const live = new Set([...running.map((c) => c.id), ...unreadable]);
+  const still = new Set(settled(all).map((c) => c.id));
+  const busy = new Set(all.filter((c) => !still.has(c.id)).map((c) => c.id));
   return observed.flatMap(({ what, ids, of, needed }) => {
     const allowed = of === "live" ? live : known;
     const orphans = [...ids].filter((id) => !allowed.has(id) && !busy.has(id)).map((id): CheckFinding => ({
@@ -80,13 +130,23 @@ function differences(observed: Observed[], all: readonly Container[]): CheckFind
       id,
       message: `There is a ${what} of ${known.has(id) ? "a container that does not run" : "no known container"}`,
     }));
-    const missing = !needed ? [] : [...live].filter((id) => !ids.has(id) && !busy.has(id)).map((id): CheckFinding => ({
+    const missing = running.filter((c) => needed(c) && !ids.has(c.id) && !busy.has(c.id)).map((c): CheckFinding => ({
       kind: "missing",
-      id,
+      id: c.id,
       message: `A running container has no ${what}`,
     }));
     return [...orphans, ...missing];
   });
+}
+
+/** Containers that there are, but whose record cannot be read. */
+function unreadableFindings(unreadable: ReadonlySet<string>): CheckFinding[] {
+  return [...unreadable].map((id) => ({
+    kind: "missing",
+    id,
+    message:
+      "Its record cannot be read and cannot be rebuilt; restore it below supervisor/containers, or delete it there",
+  }));
 }
 
 async function imageFindings(supervisor: Supervisor, deps: SupervisorDeps): Promise<CheckFinding[]> {
@@ -106,23 +166,35 @@ async function idsOfLayers(baseDir: string): Promise<(diffId: string) => boolean
   return (diffId) => names.has(layerKey(diffId));
 }
 
-/** Compares; with `repair` it also takes away what belongs to nobody, and looks again. */
+/** Takes away what belongs to nobody. */
+async function removeStray(stray: Set<string>, supervisor: Supervisor, deps: SupervisorDeps): Promise<void> {
+  const { network, streams } = deps.stages;
+  await removeOrphans(supervisor, deps);
+  await takeDownEnded(supervisor, deps);
+  const parents = cgroupParents(supervisor.all, deps);
+  for (const id of stray) {
+    const container = supervisor.all.find((c) => c.id === id);
+    if (container?.live === true || deps.store.unreadable.has(id)) continue;
+    await network.call("teardown", { id });
+    if (container === undefined) await network.call("release", { id });
+    await streams.call("removeCgroups", { id, parents });
+  }
+  await network.call("audit", { repair: true });
+}
+
+/** Compares; with `repair` it also takes away what belongs to nobody, makes lost rules anew, and looks again. */
 export async function check(supervisor: Supervisor, deps: SupervisorDeps, repair: boolean): Promise<CheckResult> {
+  const { unreadable } = deps.store;
   const look = async () => [
-    ...differences(await observe(deps), supervisor.all),
+    ...unreadableFindings(unreadable),
+    ...differences(await observe(supervisor.all, deps), supervisor.all, unreadable),
+    ...await ruleFindings(deps),
     ...await imageFindings(supervisor, deps),
   ];
   const findings = await look();
   if (!repair || findings.length === 0) return { findings, repaired: [] };
-  await removeOrphans(supervisor, deps);
-  await takeDownEnded(supervisor, deps);
-  const stray = findings.filter((f) => f.kind === "orphan").map((f) => f.id);
-  for (const id of new Set(stray)) {
-    const container = supervisor.all.find((c) => c.id === id);
-    if (container?.live === true) continue;
-    await deps.stages.network.call("teardown", { id });
-    if (container === undefined) await deps.stages.network.call("release", { id });
-  }
+  const stray = findings.filter((f) => f.kind === "orphan" && CONTAINER_ID.test(f.id)).map((f) => f.id);
+  await removeStray(new Set(stray), supervisor, deps);
   const left = await look();
   const same = (a: CheckFinding) => (b: CheckFinding) => a.id === b.id && a.message === b.message;
   return { findings: left, repaired: findings.filter((f) => !left.some(same(f))) };

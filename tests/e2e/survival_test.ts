@@ -194,3 +194,33 @@ Deno.test("kill -9 of nyxd, and the record lost: the container taken over keeps 
   await next.client.containers.restart(id);
   await check("started again");
 });
+
+Deno.test("record and spare unreadable, or of a newer nyxd: the container is left alone, with all it has, until the record is restored", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const { id } = await nyxd.client.containers.run({
+    image,
+    name: "kept",
+    args: ["sh", "-c", "echo data > /f; sleep 1000"],
+  });
+  const { state: { pid } } = await nyxd.client.containers.inspect(id);
+  await nyxd.stop("SIGKILL");
+  const record = `${nyxd.baseDir}/supervisor/containers/${id}.json`;
+  const spare = `${nyxd.baseDir}/bundles/${id}/nyxd-meta.json`;
+  const [recordText, spareText] = [Deno.readTextFileSync(record), Deno.readTextFileSync(spare)];
+  Deno.writeTextFileSync(record, "torn");
+  Deno.writeTextFileSync(spare, JSON.stringify({ ...JSON.parse(spareText), v: 99 }));
+  const without = await again(nyxd);
+  assert.deepEqual(await without.client.containers.list({ all: true }), []);
+  assert.ok(without.log.some((l) => l.includes("left alone")));
+  const check = await without.nyx(["system", "check", "--repair"]);
+  assert.equal(check.code, 1);
+  assert.match(check.stdout, /missing +[0-9a-f]{12} +Its record cannot be read/, check.stderr);
+  assert.match(Deno.readTextFileSync(`/proc/${pid}/status`), /^State:\s+[SR]/m);
+  await without.stop("SIGTERM");
+  Deno.writeTextFileSync(record, recordText);
+  Deno.writeTextFileSync(spare, spareText);
+  await using next = await again(nyxd);
+  assert.equal((await next.client.containers.inspect("kept")).state.pid, pid);
+  assert.equal((await next.nyx(["exec", "kept", "cat", "/f"])).stdout, "data\n");
+});

@@ -23,6 +23,56 @@ Deno.test("nyx system check: says that all is well, finds what is nobody's, and 
   assert.deepEqual(await untilTrue(nyxd), []);
 });
 
+Deno.test("nyx system check: cgroups, mounts, namespaces and rules of nobody are found and removed; what a running container lacks is found", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const publish = [{ hostIp: "127.0.0.1", hostPort: 0, containerPort: 80 }];
+  const { id } = await nyxd.client.containers.run({ image, args: ["sleep", "100"], publish });
+  const port = (await nyxd.client.containers.inspect(id)).network.ports[0]?.hostPort;
+  const stray = "cd".repeat(32);
+  const sh = async (script: string) => {
+    const { success, stdout, stderr } = await new Deno.Command("sh", { args: ["-ec", script] }).output();
+    assert.ok(success, `${script}: ${new TextDecoder().decode(stderr)}`);
+    return new TextDecoder().decode(stdout);
+  };
+  const cgroup =
+    (await sh(`ls -d /sys/fs/cgroup/*/nyx-t${nyxd.slot} /sys/fs/cgroup/nyx-t${nyxd.slot} 2>/dev/null | head -1`))
+      .trim();
+  const sleeper = new Deno.Command("sleep", { args: ["1000"] }).spawn();
+  await sh(`mkdir ${cgroup}/${stray}; echo ${sleeper.pid} > ${cgroup}/${stray}/cgroup.procs`);
+  await sh(
+    `mkdir -p ${nyxd.baseDir}/overlay/${stray}/merged; mount -t tmpfs none ${nyxd.baseDir}/overlay/${stray}/merged`,
+  );
+  await sh(
+    `touch ${nyxd.baseDir}/run/netns/${stray}; mount --bind /proc/self/ns/net ${nyxd.baseDir}/run/netns/${stray}`,
+  );
+  const table = (await sh("nft list tables")).split("\n").find((l) => l.includes(nyxd.bridge))?.split(" ").at(-1);
+  await sh(`nft add element inet ${table} any4 '{ tcp . 59999 : ${nyxd.prefix}.200 . 80 }'`);
+  await sh(`nft delete element inet ${table} addr4 '{ 127.0.0.1 . tcp . ${port} }'`);
+  const found = await nyxd.client.system.check({ repair: false });
+  const texts = found.findings.map((f) => `${f.kind} ${f.id.slice(0, 4)} ${f.message}`);
+  for (
+    const expected of [
+      "orphan cdcd There is a cgroup of no known container",
+      "orphan cdcd There is a root mount of no known container",
+      "orphan cdcd There is a network namespace of no known container",
+      `orphan  A rule publishes a port of no container: any4 tcp . 59999 : ${nyxd.prefix}.200 . 80`,
+    ]
+  ) assert.ok(texts.includes(expected), `${expected} is not in\n${texts.join("\n")}`);
+  assert.match(
+    texts.join("\n"),
+    new RegExp(`missing ${id.slice(0, 4)} The rule of a published port is missing: addr4 .*${port}`),
+  );
+  const { findings, repaired } = await nyxd.client.system.check({ repair: true });
+  assert.deepEqual(findings, []);
+  assert.ok(repaired.length >= 5);
+  assert.equal((await sleeper.status).signal, "SIGKILL", "what runs in a cgroup of nobody is ended");
+  assert.deepEqual(await untilTrue(nyxd), []);
+  await sh(`umount -l ${nyxd.baseDir}/overlay/${id}/merged`);
+  const lacking = await nyxd.client.system.check({ repair: true });
+  assert.deepEqual(lacking.findings.map((f) => f.message), ["A running container has no root mount"]);
+});
+
 Deno.test("nyx inspect --why, nyx doctor, nyx system prune and /metrics answer what people ask", async () => {
   await using world = await startWorld();
   const { nyxd, image } = world;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { NyxError } from "../../daemon/spec/errors.ts";
-import { StreamsFixture, uniqueId } from "../support/streams_fixture.ts";
+import { cgroupLayout, StreamsFixture, uniqueId } from "../support/streams_fixture.ts";
 
 const exists = (path: string): boolean => {
   try {
@@ -166,4 +166,40 @@ Deno.test("streams.delete: a paused container is deleted too", async () => {
   await t.host.call("delete", { id });
   assert.ok(!exists(`/proc/${pid}`));
   assert.deepEqual(await t.host.call("list", {}), []);
+});
+
+/** What lies below the place of the hidden v2 hierarchy, as threads with a mount namespace of their own see it. */
+function belowHidden(id: string): string[] {
+  const own = Deno.readLinkSync("/proc/self/ns/mnt");
+  const found: string[] = [];
+  for (const { name } of Deno.readDirSync("/proc/self/task")) {
+    const task = `/proc/self/task/${name}`;
+    if (Deno.readLinkSync(`${task}/ns/mnt`) === own) continue;
+    const walk = (dir: string) => {
+      for (const entry of Deno.readDirSync(dir)) {
+        if (entry.name === id) found.push(`${dir}/${entry.name}`);
+        else if (entry.isDirectory) walk(`${dir}/${entry.name}`);
+      }
+    };
+    walk(`${task}/root/sys/fs/cgroup/unified`);
+  }
+  return found;
+}
+
+Deno.test({
+  name:
+    "streams.delete: on a host with both cgroup versions, what crun makes in the place of the hidden one goes with the container",
+  ignore: cgroupLayout() !== "hybrid",
+  fn: async () => {
+    await using t = await StreamsFixture.create();
+    const { id } = await t.launch("sleep 100");
+    assert.ok(belowHidden(id).length > 0, "crun makes something there");
+    await t.host.call("delete", { id });
+    assert.deepEqual(belowHidden(id), []);
+    const ended = await t.launch("exit 3");
+    await t.exit(ended.id);
+    await t.host.call("acknowledge", { id: ended.id });
+    await t.host.call("delete", { id: ended.id });
+    assert.deepEqual(belowHidden(ended.id), []);
+  },
 });

@@ -11,6 +11,7 @@ import { change } from "./change.ts";
 import { setup, takeDown } from "./container.ts";
 import { facts } from "./facts.ts";
 import { close, dropNetwork, ensureNetwork, type Environment, open, removeNetwork, shutdown } from "./lifecycle.ts";
+import { audit } from "./audit.ts";
 import { probe } from "./probe.ts";
 import { movePorts } from "./publish.ts";
 import { release, reserve, restore } from "./reservation.ts";
@@ -115,4 +116,5 @@ serve<NetworkStage>("network", {
     session = undefined;
   },
   diagnose: () => ({ findings: ready().advice.now().map((f) => f.text) }),
+  audit: (request) => audit(ready(), request),
 });

@@ -1,12 +1,17 @@
 /** The container's cgroup: where it is, who is in it, and whether the kernel killed for memory in it (cgroup-v1, -v2 docs). */
 
 import { AT, AT_FDCWD, type FileKernel, O } from "../../ffi/file.ts";
+import type { ProcessKernel } from "../../ffi/process.ts";
+import { CONTAINER_ID } from "../../daemon/spec/container.ts";
 import { EPOLL } from "../../ffi/poll.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { directory, tryReadText, writeText } from "./proc.ts";
 import type { StreamsContext } from "./context.ts";
 
 const ROOT = "/sys/fs/cgroup";
+const SIGKILL = 9;
+/** Tries, 20 ms apart, to remove a cgroup whose processes were killed. */
+const REMOVAL_TRIES = 100;
 
 /** Paths of a process's cgroups by controller; the v2 one under the name "". */
 export function parseProcCgroup(content: string): Map<string, string> {
@@ -61,11 +66,61 @@ function removeEmptyCgroup(kernel: Pick<FileKernel, "unlinkat">, path: string): 
  * are empty; crun makes them and leaves them. Ancestors of a parent with several components go as well while they are empty.
  */
 export function removeCgroupParent(kernel: Pick<FileKernel, "unlinkat">, parent: string): void {
-  const hierarchies = [ROOT, ...directory(ROOT).filter((e) => e.isDirectory).map((e) => `${ROOT}/${e.name}`)];
-  for (const hierarchy of hierarchies) {
+  for (const hierarchy of hierarchies()) {
     for (let path = parent; path !== "" && path !== "/"; path = path.slice(0, path.lastIndexOf("/"))) {
       if (!removeEmptyCgroup(kernel, `${hierarchy}${path}`)) break;
     }
+  }
+}
+
+/** Roots of the hierarchies that this worker sees. */
+function hierarchies(): string[] {
+  const all = [ROOT, ...directory(ROOT).filter((e) => e.isDirectory).map((e) => `${ROOT}/${e.name}`)];
+  return all.filter((root) => tryReadText(`${root}/cgroup.procs`) !== undefined);
+}
+
+/** Ids of containers that have a cgroup below one of the parents, in any hierarchy. */
+export function containerCgroups(parents: readonly string[]): Set<string> {
+  const dirs = hierarchies().flatMap((h) => parents.map((p) => `${h}${p}`));
+  return new Set(dirs.flatMap((dir) => directory(dir)).map((e) => e.name).filter((n) => CONTAINER_ID.test(n)));
+}
+
+/** A cgroup and those below it, deepest first. */
+function withDescendants(dir: string): string[] {
+  return [...directory(dir).filter((e) => e.isDirectory).flatMap((e) => withDescendants(`${dir}/${e.name}`)), dir];
+}
+
+/**
+ * Kills what is in the cgroups of a container that nobody knows any more, and removes them.
+ *
+ * @throws SyscallError EBUSY when a process does not end
+ */
+export async function removeContainerCgroups(
+  { files, process }: Pick<StreamsContext, "files" | "process">,
+  { id, parents }: { id: string; parents: readonly string[] },
+): Promise<void> {
+  const roots = hierarchies().flatMap((h) => parents.map((p) => `${h}${p}`))
+    .filter((dir) => directory(dir).some((e) => e.name === id));
+  for (const dir of roots.flatMap((root) => withDescendants(`${root}/${id}`))) {
+    for (let tries = 0;; tries++) {
+      for (const pid of cgroupPids(dir)) signalIfThere(process, pid);
+      try {
+        files.unlinkat(AT_FDCWD, dir, AT.REMOVEDIR);
+        break;
+      } catch (e) {
+        if (isErrno(e, "ENOENT")) break;
+        if (!isErrno(e, "EBUSY") || tries >= REMOVAL_TRIES) throw e;
+        await new Promise((r) => setTimeout(r, 20));
+      }
+    }
+  }
+}
+
+function signalIfThere(process: Pick<ProcessKernel, "kill">, pid: number): void {
+  try {
+    process.kill(pid, SIGKILL);
+  } catch (e) {
+    if (!isErrno(e, "ESRCH")) throw e;
   }
 }
 

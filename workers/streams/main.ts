@@ -117,5 +117,7 @@ serve<StreamsStage>("streams", {
   processes: after("processes"),
   usage: after("usage"),
   list: after("list"),
+  cgroups: after("cgroups"),
+  removeCgroups: after("removeCgroups"),
   shutdown: after("shutdown"),
 });

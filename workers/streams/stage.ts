@@ -4,11 +4,12 @@ import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { Handlers, OpContext } from "../serve.ts";
 import type { StreamsStage } from "../protocol.ts";
 import { Attachment } from "./attachment.ts";
-import { cgroupPids, removeCgroupParent } from "./cgroup.ts";
+import { cgroupPids, containerCgroups, removeCgroupParent, removeContainerCgroups } from "./cgroup.ts";
 import { Container, type ContainerSpec } from "./container.ts";
 import { exists, monitorDir } from "./directories.ts";
 import type { StreamsContext } from "./context.ts";
 import { Exec } from "./exec.ts";
+import { removeHiddenCgroup } from "./hybrid.ts";
 import { logPath, removeLog } from "./log_file.ts";
 import { replay, sendLog } from "./log_ops.ts";
 import { parseExitFile, removeMonitorDir, SAFE_ID } from "./monitor.ts";
@@ -69,6 +70,8 @@ export class Streams {
       processes: ({ pid }) => processTable(pid),
       usage: ({ pid }) => usageOf(pid),
       list: () => this.list(),
+      cgroups: ({ parents }) => ({ ids: [...containerCgroups(parents)] }),
+      removeCgroups: (r) => removeContainerCgroups(this.#context, { ...r, id: checkId(r.id) }),
       shutdown: (r) => this.shutdown(r.cgroupParent),
     };
   }
@@ -371,7 +374,10 @@ export class Streams {
 
   /** Forgets an ended container, lets its monitor go and removes its files. */
   #release(id: string): void {
-    this.#containers.get(id)?.close();
+    const { cgroup, files } = this.#context;
+    const container = this.#containers.get(id);
+    if (cgroup === "hybrid" && container?.info?.cgroup !== undefined) removeHiddenCgroup(files, container.info.cgroup);
+    container?.close();
     this.#containers.delete(id);
     this.#cleanUp(id);
   }
