@@ -110,10 +110,9 @@ export function sharesInterface({ driver }: { driver: string }): boolean {
 function readOptions(
   options: Readonly<Record<string, string>>,
   driver: Driver,
-  backend: Backend,
 ): Options {
   const out: Options = {};
-  const modeKey = backend === "native" ? MODE_KEYS[driver] : undefined;
+  const modeKey = MODE_KEYS[driver];
   const shares = sharesInterface({ driver });
   for (const [key, value] of Object.entries(options)) {
     if (MTU_KEYS.includes(key)) {
@@ -180,12 +179,8 @@ export function newNetwork(
   const { name, labels = {}, options = {}, internal = false } = request;
   checkNetworkName(name);
   const driver = driverOf(request.driver, backend);
-  const { mtu, bridge, parent, mode } = readOptions(options, driver, backend);
+  const { mtu, bridge, parent, mode } = readOptions(options, driver);
   const { v4, v6: asked } = readSubnets(request.subnets);
-  const [kept] = [v4, asked].flatMap((s) => Object.values(s?.auxAddresses ?? {}));
-  if (backend === "cni" && kept !== undefined) {
-    throw invalid("aux-address", kept, "the CNI backend has no such thing; keep addresses free with an ip-range");
-  }
   const of = {
     name,
     driver,

@@ -96,7 +96,7 @@ Deno.test("newNetwork: with CNI there are ptp and macvlan too, each with what it
       [{ driver: "ptp", options: { parent: "eth0" } }, /the ptp driver knows/],
       [{ driver: "ptp", options: { "com.docker.network.bridge.name": "b" } }, /has no bridge/],
       [{ driver: "ipvlan" }, /use macvlan, or start nyxd with --net-driver native/],
-      [{ subnets: [{ subnet: "10.0.0.0/24", auxAddresses: { a: "10.0.0.9" } }] }, /Invalid aux-address/],
+      [{ driver: "ptp", options: { macvlan_mode: "vepa" } }, /the ptp driver knows/],
       [{ driver: "weave" }, /there are bridge, ptp, macvlan/],
     ] as [Record<string, unknown>, RegExp][]
   ) assert.throws(() => make(request), message, JSON.stringify(request));

@@ -122,7 +122,17 @@ Deno.test("drivers: ptp and macvlan by nyx network create; changing the backend 
   const { image, nyxd } = world;
   await nyx(world, "network", "create", "-d", "ptp", "p2p");
   const lan = ["-d", "macvlan", "-o", "parent=up0", "--subnet", "192.168.77.0/24", "--gateway", "192.168.77.2"];
-  await nyx(world, "network", "create", ...lan, "--ip-range", "192.168.77.64/28", "lan");
+  await nyx(
+    world,
+    "network",
+    "create",
+    ...lan,
+    "--ip-range",
+    "192.168.77.64/28",
+    "--aux-address",
+    "router=192.168.77.65",
+    "lan",
+  );
   assert.match(
     await refused(world, "network", "create", "-d", "macvlan", "-o", "parent=none0", "--subnet", "10.1.0.0/24", "x"),
     /none0.*no such interface/,
@@ -130,7 +140,8 @@ Deno.test("drivers: ptp and macvlan by nyx network create; changing the backend 
   const ping = ["ping", "-c1", "-W2", "192.168.77.2"];
   assert.match(await nyx(world, "run", "--rm", "--network", "p2p", image, ...ping), /1 packets received/);
   const macvlan = ["run", "--rm", "--network", "lan", image, "sh", "-c", `ip addr show eth0; ${ping.join(" ")}`];
-  assert.match(await nyx(world, ...macvlan), /inet 192\.168\.77\.6[4-9]\/24[\s\S]*1 packets received/);
+  assert.match(await nyx(world, ...macvlan), /inet 192\.168\.77\.64\/24[\s\S]*1 packets received/);
+  assert.match(await nyx(world, ...macvlan), /inet 192\.168\.77\.66\/24/, "the router's address is never given out");
   await nyx(world, "run", "-d", "--name", "stays", image, ...SLEEP);
   const { baseDir, socket, bridge } = nyxd;
   await nyxd.stop();

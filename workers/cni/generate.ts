@@ -1,6 +1,6 @@
 /** Configuration lists for networks that nyx makes itself: bridge, ptp or macvlan, with addresses from host-local. Pure. */
 
-import { cidrBounds, formatIp, numberToIp } from "../../ffi/ip_address.ts";
+import { cidrBounds, formatIp, ipToNumber, numberToIp } from "../../ffi/ip_address.ts";
 import type { Network, Subnet } from "../network/definition.ts";
 import type { CniVersion, ConfigList, PluginConfig } from "./conflist.ts";
 
@@ -15,6 +15,8 @@ export interface Recipe {
   network: Network;
   /** macvlan: interface of the host. */
   parent?: string;
+  /** macvlan: how containers share it; default bridge. */
+  mode?: string;
   /** Directory of host-local's leases. */
   leaseDir: string;
   version: CniVersion;
@@ -27,16 +29,26 @@ export function pluginsOf(driver: CniDriver): string[] {
     : [driver, "host-local", "portmap", "firewall", "tuning"];
 }
 
-function rangeOf({ block, gateway, range }: Subnet): Record<string, string> {
-  const [prefix, length] = [block.prefix, block.address.length];
-  const subnet = `${formatIp(block.address)}/${prefix}`;
-  const base = { subnet, gateway: formatIp(gateway) };
-  if (range === undefined) return base;
+/** Parts of a subnet that addresses are given out from: without its ends, and around addresses that others have. */
+function rangesOf({ block, gateway, range = block, reserved }: Subnet): Record<string, string>[] {
+  const { length } = block.address;
+  const base = { subnet: `${formatIp(block.address)}/${block.prefix}`, gateway: formatIp(gateway) };
+  if (range === block && reserved.length === 0) return [base];
   const whole = cidrBounds(block);
   const { first, last } = cidrBounds(range);
-  const start = first === whole.first ? first + 1n : first;
   const end = last === whole.last ? last - 1n : last;
-  return { ...base, rangeStart: formatIp(numberToIp(start, length)), rangeEnd: formatIp(numberToIp(end, length)) };
+  let start = first === whole.first ? first + 1n : first;
+  const parts: Record<string, string>[] = [];
+  const add = (from: bigint, to: bigint) => {
+    if (from > to) return;
+    parts.push({ ...base, rangeStart: formatIp(numberToIp(from, length)), rangeEnd: formatIp(numberToIp(to, length)) });
+  };
+  for (const taken of reserved.map(ipToNumber).filter((n) => n >= start && n <= end).sort((a, b) => a < b ? -1 : 1)) {
+    add(start, taken - 1n);
+    start = taken + 1n;
+  }
+  add(start, end);
+  return parts;
 }
 
 function ipam({ network, leaseDir }: Recipe, routed: boolean): Record<string, unknown> {
@@ -45,13 +57,13 @@ function ipam({ network, leaseDir }: Recipe, routed: boolean): Record<string, un
   return {
     type: "host-local",
     dataDir: leaseDir,
-    ranges: subnets.map((s) => [rangeOf(s)]),
+    ranges: subnets.map(rangesOf),
     routes: routed ? routes.map((dst) => ({ dst })) : [],
   };
 }
 
 function link(recipe: Recipe, routed: boolean): PluginConfig {
-  const { driver, network, parent = "" } = recipe;
+  const { driver, network, parent = "", mode = "bridge" } = recipe;
   const common = {
     ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
     capabilities: { ips: true, mac: true },
@@ -64,7 +76,7 @@ function link(recipe: Recipe, routed: boolean): PluginConfig {
     case "ptp":
       return { type: "ptp", ipMasq: true, ...common, capabilities: { ips: true } };
     case "macvlan":
-      return { type: "macvlan", master: parent, mode: "bridge", ...common };
+      return { type: "macvlan", master: parent, mode, ...common };
   }
 }
 

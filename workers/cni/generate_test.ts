@@ -63,10 +63,27 @@ Deno.test("generate: both families, a range inside the subnet without its ends, 
   ]);
 });
 
+Deno.test("generate: addresses that others have are left out, at the ends of a range, twice, and outside of it", () => {
+  const reserved = ["10.9.0.50", "10.9.0.200", "10.9.0.128", "10.9.0.50", "10.9.0.254"];
+  const ranges = (definition: Record<string, unknown>) => {
+    const ipam = generate(recipe({}, { reserved, ...definition }), first).plugins[0]?.ipam as Record<string, unknown>;
+    return (ipam.ranges as Record<string, string>[][])[0]?.map((r) => `${r.rangeStart}-${r.rangeEnd}`);
+  };
+  assert.deepEqual(ranges({}), [
+    "10.9.0.1-10.9.0.49",
+    "10.9.0.51-10.9.0.127",
+    "10.9.0.129-10.9.0.199",
+    "10.9.0.201-10.9.0.253",
+  ]);
+  assert.deepEqual(ranges({ ipRange: "10.9.0.128/25" }), ["10.9.0.129-10.9.0.199", "10.9.0.201-10.9.0.253"]);
+});
+
 Deno.test("generate: macvlan on an interface, ptp with masquerade", () => {
   const lan = generate(recipe({ driver: "macvlan", parent: "up0" }), first);
   assert.deepEqual(lan.plugins.map((p) => p.type), ["macvlan", "tuning"]);
   assert.deepEqual([lan.plugins[0]?.master, lan.plugins[0]?.mode], ["up0", "bridge"]);
+  const alone = generate(recipe({ driver: "macvlan", parent: "up0", mode: "private" }), first);
+  assert.equal(alone.plugins[0]?.mode, "private");
   const ptp = generate(recipe({ driver: "ptp" }), first);
   assert.deepEqual(ptp.plugins.map((p) => p.type), ["ptp", "portmap", "firewall", "tuning"]);
   assert.equal(ptp.plugins[0]?.ipMasq, true);

@@ -115,6 +115,8 @@ function checkDriver(driver: string): asserts driver is CniDriver {
   throw invalid("network driver", driver, `with --net-driver cni there are ${CNI_DRIVERS.join(", ")}`);
 }
 
+const MACVLAN_MODES = ["bridge", "private", "vepa", "passthru"];
+
 /** A network without a bridge of nyx: its addresses are checked, and nothing is made before a container comes. */
 function placeOf(s: CniSession, definition: NetworkDefinition, driver: CniDriver): Network {
   // No interface has such a name, so that no two networks seem to share one.
@@ -124,7 +126,8 @@ function placeOf(s: CniSession, definition: NetworkDefinition, driver: CniDriver
   };
   checkDisjoint(network, [...s.managed.values()].map((m) => m.network));
   if (driver === "macvlan") {
-    const { parent } = definition;
+    const { parent, mode = "bridge" } = definition;
+    if (!MACVLAN_MODES.includes(mode)) throw invalid("macvlan mode", mode, `use ${MACVLAN_MODES.join(", ")}`);
     if (parent === undefined) {
       throw invalid("option parent", "", "name the interface of the host, such as -o parent=eth0");
     }

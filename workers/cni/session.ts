@@ -90,9 +90,16 @@ export function discovered(s: CniSession): ReturnType<typeof describe>[] {
 }
 
 function managedTarget(s: CniSession, { driver, network, version, definition }: ManagedNetwork): Target {
-  const { parent } = definition;
+  const { parent, mode } = definition;
   const leaseDir = `${s.net.baseDir}/network/cni/ipam`;
-  const recipe = { driver, network, version, leaseDir, ...(parent === undefined ? {} : { parent }) };
+  const recipe = {
+    driver,
+    network,
+    version,
+    leaseDir,
+    ...(parent === undefined ? {} : { parent }),
+    ...(mode === undefined ? {} : { mode }),
+  };
   return {
     name: network.name,
     bridged: driver === "bridge",
