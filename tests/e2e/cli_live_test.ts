@@ -155,8 +155,14 @@ Deno.test("names: short ids, prefixes, ambiguity, slips of the pen; ps -n, -l, -
   });
   await t.step("completion offers live names, only running ones to stop, images to run", async () => {
     await ok(world, "run", "-d", "--name", "runs", image, "sleep", "100");
-    const offered = async (...words: string[]) =>
-      (await ok(world, "__complete", ...words)).split("\n").map((line) => line.split("\t")[0]);
+    // On a loaded machine completion gives up rather than keep a person waiting: then it offers no names at all.
+    const offered = async (...words: string[]) => {
+      for (let tries = 1;; tries++) {
+        const out = await ok(world, "__complete", ...words);
+        const names = out.split("\n").map((line) => line.split("\t")[0]);
+        if (tries === 10 || names.some((w) => w?.match(/runs|busybox/))) return names;
+      }
+    };
     assert.deepEqual((await offered("rm", "")).filter((w) => /^(alpha|runs)$/.test(w ?? "")).sort(), ["alpha", "runs"]);
     const stoppable = await offered("stop", "");
     assert.ok(stoppable.includes("runs") && !stoppable.includes("alpha"), stoppable.join());

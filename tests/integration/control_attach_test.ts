@@ -23,7 +23,7 @@ async function gather(stream: AsyncIterable<AttachedOutput>) {
     if (item.kind === "event") {
       out.events.push(item.event.event);
       out.last = item.event;
-    } else out[item.kind] += decoder.decode(item.bytes);
+    } else if (item.kind !== "channel") out[item.kind] += decoder.decode(item.bytes);
   }
   return out;
 }
