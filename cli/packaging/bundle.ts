@@ -6,6 +6,7 @@
 import { type Build, VERSION, versionText } from "../../daemon/spec/version.ts";
 import { NyxError } from "../../mod.ts";
 import { WORKER_URL } from "./graph.ts";
+import { portableLaunchers } from "./launchers.ts";
 import { output, PROGRAMS, type Stage, stageSource } from "./stage.ts";
 
 /** File of a worker's bundle: `workers/pull/main.ts` becomes `nyxd-pull.js`. All lie in one directory, so that each finds each. */
@@ -31,6 +32,17 @@ export interface BundleOptions {
   programs?: readonly (keyof typeof PROGRAMS)[];
   /** Version to write in instead of the source's own. */
   version?: string;
+}
+
+/** Writes launchers into `bin/` of a directory with bundles; it can be moved with them. */
+export function writeLaunchers(dir: string): string[] {
+  Deno.mkdirSync(`${dir}/bin`, { recursive: true, mode: 0o755 });
+  return Object.entries(portableLaunchers()).map(([name, text]) => {
+    const path = `${dir}/bin/${name}`;
+    Deno.writeTextFileSync(path, text);
+    Deno.chmodSync(path, 0o755);
+    return path;
+  });
 }
 
 /** What was made. */

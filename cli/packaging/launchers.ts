@@ -144,3 +144,26 @@ ${cache}exec ${[deno, "run", ...flags].map(quote).join(" ")} \\
   ${quote(main)} "$@"
 `;
 }
+
+const HERE = `here=$(readlink -f -- "$0")
+dir=\${here%/bin/*}
+case $dir in
+  *,*) echo "\${here##*/}: a directory with a comma is not supported: Deno's permission lists are split at commas" >&2; exit 2 ;;
+esac
+`;
+
+/**
+ * Launchers for `bin/` beside bundles that can lie anywhere, and be moved: they find the bundles by their own place, and deno on the PATH
+ * or by DENO.
+ */
+export function portableLaunchers(): Record<"nyx" | "nyxd", string> {
+  const portable = (text: string) =>
+    text.replace(`${MARK}\n`, HERE)
+      .replaceAll("'@DENO@'", '"${DENO:-deno}"')
+      .replaceAll(/'@DIR@([^']*)'/g, '"$dir$1"')
+      .replaceAll("@DIR@", "$dir");
+  return {
+    nyx: portable(nyxLauncher(bundled("@DENO@", "@DIR@", "nyx"))),
+    nyxd: portable(nyxdLauncher(bundled("@DENO@", "@DIR@", "nyxd"))),
+  };
+}

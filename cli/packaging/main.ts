@@ -8,7 +8,7 @@ import type { FlagSpecs } from "../args/definition.ts";
 import { checkOperands, parseArgs, type ParsedArgs } from "../args/parse.ts";
 import { UsageError } from "../args/definition.ts";
 import { invalid } from "../../mod.ts";
-import { bundle, type Bundles } from "./bundle.ts";
+import { bundle, type Bundles, writeLaunchers } from "./bundle.ts";
 import {
   type Architecture,
   ARCHITECTURES,
@@ -129,11 +129,12 @@ const TASKS: Readonly<Record<string, Task>> = {
     },
   },
   bundle: {
-    summary: "Make dist/nyx.js, dist/nyxd.js and the workers, which run with deno alone",
+    summary: "Make dist/nyx.js, dist/nyxd.js and the workers, which run with deno alone, and launchers in dist/bin",
     flags: {},
     async run() {
       const { programs, workers, dir } = await bundle({ root: ROOT, outDir: DIST });
       for (const file of [...programs, ...workers]) say(`${dir}/${file}`);
+      for (const path of writeLaunchers(dir)) say(path);
     },
   },
   compile: {

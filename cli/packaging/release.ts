@@ -5,7 +5,7 @@
 
 import { VERSION } from "../../daemon/spec/version.ts";
 import { NyxError } from "../../mod.ts";
-import type { Bundles } from "./bundle.ts";
+import { type Bundles, writeLaunchers } from "./bundle.ts";
 import { type Release, releaseNotes } from "./changelog.ts";
 import { programGraph } from "./graph.ts";
 import { licencesOf, lockedPackages, type LockFile, sbom } from "./sbom.ts";
@@ -66,6 +66,7 @@ export async function archiveBundles(root: string, bundles: Bundles, version: st
     for (const file of [...bundles.programs, ...bundles.workers]) {
       Deno.copyFileSync(`${bundles.dir}/${file}`, `${scratch}/${name}/${file}`);
     }
+    writeLaunchers(`${scratch}/${name}`);
     for (const path of ["LICENSE", "README.md", "docs/CHANGELOG.md", "daemon/nyxd.service"]) {
       Deno.copyFileSync(`${root}/${path}`, `${scratch}/${name}/${path.split("/").at(-1)}`);
     }

@@ -35,7 +35,7 @@ export async function output(command: string, args: string[], options: Deno.Comm
     throw new NyxError("failed_precondition", `Could not run ${command}: ${e instanceof Error ? e.message : e}`);
   }
   if (result.success) return text(result.stdout);
-  const said = text(result.stderr).split("\n").slice(-5).join("\n");
+  const said = text(result.stderr).replace(/\s*Stack backtrace:[\s\S]*$/, "").split("\n").slice(-5).join("\n");
   throw new NyxError("internal", `Could not run ${[command, ...args].slice(0, 4).join(" ")}: ${said}`);
 }
 

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { bundle } from "../../cli/packaging/bundle.ts";
-import { bundled, nyxdLauncher, nyxLauncher } from "../../cli/packaging/launchers.ts";
+import { bundle, writeLaunchers } from "../../cli/packaging/bundle.ts";
 import { LIBRARIES } from "../../daemon/permissions.ts";
 import { VERSION } from "../../daemon/spec/version.ts";
 import { copyWithLibraries, inOwnRoot, removeCgroups } from "../support/own_root.ts";
@@ -18,16 +17,15 @@ async function emptyRoot(dir: string): Promise<void> {
       return false;
     }
   });
-  copyWithLibraries(dir, Deno.execPath(), "/opt/deno");
+  copyWithLibraries(dir, Deno.execPath(), "/usr/bin/deno");
   for (const path of ["/usr/bin/crun", ...there]) copyWithLibraries(dir, path);
   for (const path of ["/bin", "/usr/bin", "/root", "/etc"]) Deno.mkdirSync(`${dir}${path}`, { recursive: true });
   Deno.copyFileSync("/bin/busybox", `${dir}/bin/busybox`);
   run("chroot", [dir, "/bin/busybox", "--install", "-s", "/bin"]);
   Deno.symlinkSync("/bin/busybox", `${dir}/usr/bin/setsid`);
   await bundle({ root: SOURCE, outDir: `${dir}/opt/nyx` });
-  const mode = { mode: 0o755 };
-  Deno.writeTextFileSync(`${dir}/usr/bin/nyx`, nyxLauncher(bundled("/opt/deno", "/opt/nyx", "nyx")), mode);
-  Deno.writeTextFileSync(`${dir}/usr/bin/nyxd`, nyxdLauncher(bundled("/opt/deno", "/opt/nyx", "nyxd")), mode);
+  writeLaunchers(`${dir}/opt/nyx`);
+  for (const name of ["nyx", "nyxd"]) Deno.symlinkSync(`/opt/nyx/bin/${name}`, `${dir}/usr/bin/${name}`);
   busyboxImage({ dir: `${dir}/layout`, tag: "nyx.local/busybox:latest" });
   run("tar", ["-C", `${dir}/layout`, "-cf", `${dir}/image.tar`, "."]);
 }

@@ -65,8 +65,7 @@ ls /usr/bin/nyx /usr/bin/nyxd /usr/lib/nyx 2>/dev/null || echo no program is lef
 echo == install again
 dpkg -i /second.deb >/dev/null
 ${START}
-nyx ps -a --format '{{.Names}}'
-nyx start keep >/dev/null
+for i in $(seq 100); do nyx ps --format '{{.Names}} {{.State}}' | grep running && break; sleep 0.1; done
 echo == purge
 mkdir /precious; echo mine >/precious/file
 mkdir /var/lib/nyxd/there; mount --bind /precious /var/lib/nyxd/there
@@ -100,7 +99,7 @@ it was stopped
 kept
 no program is left
 == install again
-keep
+keep running
 == purge
 /var/lib/nyxd/volumes is kept: volumes hold data of containers. To delete it: rm -r /var/lib/nyxd
 volumes
