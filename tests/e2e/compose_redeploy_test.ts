@@ -2,25 +2,10 @@
 
 import assert from "node:assert/strict";
 import { testProject } from "../support/compose.ts";
+import { startLoad } from "../support/wrk.ts";
 import { startWorld } from "../support/world.ts";
 
 const PORT = 20_000 + Math.floor(Math.random() * 10_000);
-
-/** Sends requests until it is told to end; answers with how many were answered, and what failed. */
-function load(url: string, ...headers: string[]) {
-  const child = new Deno.Command("wrk", {
-    args: ["-t1", "-c8", "-d120s", "--timeout", "10s", ...headers.flatMap((h) => ["-H", h]), url],
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const output = child.output();
-  return async () => {
-    child.kill("SIGINT");
-    const text = new TextDecoder().decode((await output).stdout);
-    const errors = text.split("\n").filter((line) => /Socket errors|Non-2xx/.test(line)).map((line) => line.trim());
-    return { requests: Number(/(\d+) requests in/.exec(text)?.[1] ?? 0), errors };
-  };
-}
 
 function shop(image: string, { version, healthy = true, check = true }: {
   version: string;
@@ -71,7 +56,7 @@ Deno.test("compose redeploy, order start-first: no request fails while a publish
     ] as const
   ) {
     const before = await id();
-    const end = load(url);
+    const end = startLoad(url);
     await new Promise((r) => setTimeout(r, 300));
     app.write("compose.yaml", shop(image, options));
     const began = performance.now();
