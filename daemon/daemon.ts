@@ -16,6 +16,8 @@ import { recover, startAtBoot } from "./supervisor/recover.ts";
 import { budgetOf, LogBudget } from "./system/log_budget.ts";
 import { LoopDelay } from "./system/loop_delay.ts";
 import { System } from "./system/system.ts";
+import { Telemetry } from "./telemetry/telemetry.ts";
+import { VERSION } from "./spec/version.ts";
 import { type WorkerEvents, Workers } from "./workers.ts";
 
 /** Directories below the base directory, all for root alone. */
@@ -35,6 +37,7 @@ export class Daemon {
   readonly #workers: Workers;
   readonly #lock: Disposable;
   readonly #parts: Parts;
+  readonly #telemetry: Telemetry | undefined;
   readonly #delay = new LoopDelay();
   #logBudget: LogBudget | undefined;
   #control: ControlServer | undefined;
@@ -48,12 +51,17 @@ export class Daemon {
    * @param log its log
    * @param held what it holds: workers, lock, parts
    */
-  constructor(config: DaemonConfig, log: Logger, held: { workers: Workers; lock: Disposable; parts: Parts }) {
+  constructor(
+    config: DaemonConfig,
+    log: Logger,
+    held: { workers: Workers; lock: Disposable; parts: Parts; telemetry?: Telemetry },
+  ) {
     this.#config = config;
     this.#log = log;
     this.#workers = held.workers;
     this.#lock = held.lock;
     this.#parts = held.parts;
+    this.#telemetry = held.telemetry;
   }
 
   /**
@@ -92,11 +100,14 @@ export class Daemon {
       stop: () => void this.stop({ stopContainers: false }).then(exit),
     });
     const { socket, socketGroup } = this.#config;
+    const telemetry = this.#telemetry;
+    telemetry?.observe(() => system.families());
     this.#control = await serveControl({
       socketPath: socket,
       ...(socketGroup === undefined ? {} : { socketGid: await groupId(socketGroup) }),
       services: { images, containers: supervisor, volumes, networks, compose, build: builder, system },
       log: this.#log,
+      ...(telemetry === undefined ? {} : { telemetry }),
     });
     events.emit("daemon", "start", socket);
     // Starting may take its time, most of all what waits for others: the API answers meanwhile.
@@ -181,10 +192,12 @@ export async function startDaemon(config: DaemonConfig, log: Logger, exit: () =>
   await makeDirectories(config);
   const lock = await lockBaseDir(config.baseDir);
   const events: WorkerEvents = {};
-  const workers = new Workers(config.baseDir, log, events);
+  const telemetry = Telemetry.tryStart(VERSION);
+  const workers = new Workers(config.baseDir, log, events, telemetry);
   try {
     const parts = await assemble(config, log, workers, events);
-    const daemon = new Daemon(config, log, { workers, lock, parts });
+    const held = { workers, lock, parts, ...(telemetry === undefined ? {} : { telemetry }) };
+    const daemon = new Daemon(config, log, held);
     try {
       await daemon.open(exit);
     } catch (e) {

@@ -3,6 +3,7 @@
 import { startLoadingWorker } from "./compose/loading/permissions.ts";
 import type { LoadingStage } from "./compose/loading/protocol.ts";
 import type { Logger } from "./log/logger.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import type { StageTypes } from "../workers/envelope.ts";
 import { WorkerHost } from "../workers/host.ts";
 import { bundlePermissions } from "../workers/bundle/permissions.ts";
@@ -44,14 +45,17 @@ export class Workers {
   readonly #log: Logger;
   readonly #events: WorkerEvents;
   readonly #baseDir: string;
+  readonly #telemetry: Telemetry | undefined;
   readonly #hosts = new Set<{ terminate(): void }>();
 
   /**
    * @param baseDir the daemon's base directory
    * @param log the daemon's log
    * @param events owners of events
+   * @param telemetry told of every request to a stage, where it is on
    */
-  constructor(baseDir: string, log: Logger, events: WorkerEvents) {
+  constructor(baseDir: string, log: Logger, events: WorkerEvents, telemetry?: Telemetry) {
+    this.#telemetry = telemetry;
     this.#baseDir = baseDir;
     this.#log = log;
     this.#events = events;
@@ -59,6 +63,8 @@ export class Workers {
 
   #host<S extends StageTypes>(name: string, start: () => Worker, onEvent?: (e: S["event"]) => void): WorkerHost<S> {
     const log = this.#log.with({ worker: name });
+    const telemetry = this.#telemetry;
+    const onCall = telemetry === undefined ? undefined : (op: string) => telemetry.stage(name, op).end;
     const host: WorkerHost<S> = new WorkerHost<S>({
       onTerminate: () => this.#hosts.delete(host),
       name,
@@ -66,6 +72,7 @@ export class Workers {
       onLog: (level, msg, fields) => log.log(level, msg, fields),
       onRespawn: () => this.#events.respawned?.(name),
       ...(onEvent === undefined ? {} : { onEvent }),
+      ...(onCall === undefined ? {} : { onCall }),
     });
     this.#hosts.add(host);
     return host;

@@ -1,6 +1,6 @@
 /** Host side of the worker protocol: starts a stage worker, correlates requests, cancels, and respawns it when it dies. */
 
-import { type ErrorData, fromErrorData, NyxError } from "../daemon/spec/errors.ts";
+import { type ErrorData, fromErrorData, NyxError, toNyxError } from "../daemon/spec/errors.ts";
 import { type HostFrame, type LogLevel, PROTOCOL_VERSION, type StageTypes, type WorkerFrame } from "./envelope.ts";
 
 /** What a stage worker may do, in Deno's terms; see the `worker-options` feature. */
@@ -18,6 +18,8 @@ export interface HostOptions<S extends StageTypes> {
   onEvent?: (event: S["event"]) => void;
   /** Called with each log line of the worker. */
   onLog?: (level: LogLevel, msg: string, fields: Record<string, unknown>) => void;
+  /** Called when a request is sent; what it returns is called at its end, with the code of an error. */
+  onCall?: (op: string) => (error?: string) => void;
   /** Called when the worker was stopped for good. */
   onTerminate?: () => void;
   /** Called after a dead worker was replaced, so that its owner can send the worker its state anew; settles when it has. */
@@ -113,13 +115,16 @@ export class WorkerHost<S extends StageTypes> {
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const onAbort = () => this.#post({ type: "cancel", id });
+    const ended = this.#options.onCall?.(op);
     this.#pending.set(id, {
       resolve: (p) => {
         signal?.removeEventListener("abort", onAbort);
+        ended?.();
         resolve(p);
       },
       reject: (e) => {
         signal?.removeEventListener("abort", onAbort);
+        ended?.(toNyxError(e).code);
         reject(e);
       },
       onProgress: onProgress as ((payload: unknown) => void) | undefined,

@@ -1,6 +1,7 @@
 /** The table of routes as a request handler: routing by hono, validation, errors. */
 
 import { Hono } from "hono";
+import type { OpenSpan } from "../telemetry/telemetry.ts";
 import { NyxError } from "../spec/errors.ts";
 import { isFramed, parseJson, readJson } from "./body.ts";
 import type { ControlContext } from "./context.ts";
@@ -101,17 +102,27 @@ export function makeApp(routes: readonly Route[], context: ControlContext): (req
   const app = new Hono();
   for (const route of routes) {
     const op = `${route.method} ${route.path}`;
-    app.on(route.method, pattern(route.path), async (c) => {
+    const attributes = { "http.request.method": route.method, "http.route": route.path };
+    const answer = async (request: Request, params: Record<string, string>, span?: OpenSpan) => {
       const from = performance.now();
       try {
-        const response = await serve(route, c.req.raw, c.req.param() as Record<string, string>, context);
+        const response = await serve(route, request, params, context);
         context.log.debug("request", { op, status: response.status, ms: performance.now() - from });
+        span?.end(undefined, { "http.response.status_code": response.status });
         return response;
       } catch (e) {
         const error = asError(e, context.log, op);
         context.log.debug("request refused", { op, code: error.code, message: error.message });
+        span?.end(error.code);
         return errorResponse(error);
       }
+    };
+    app.on(route.method, pattern(route.path), (c) => {
+      const { raw } = c.req;
+      const params = c.req.param() as Record<string, string>;
+      const { telemetry } = context;
+      if (telemetry === undefined) return answer(raw, params);
+      return telemetry.request(op, attributes, (span) => answer(raw, params, span));
     });
   }
   const methods = new Map<string, string[]>();

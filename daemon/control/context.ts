@@ -1,5 +1,6 @@
 /** What all requests of one server share. */
 
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { NyxError } from "../spec/errors.ts";
 import type { ExecMemory } from "./exec_memory.ts";
 import type { Services } from "./services.ts";
@@ -20,6 +21,8 @@ export interface ControlContext {
   services: Services;
   /** The daemon's log. */
   log: ControlLog;
+  /** Where it is on: each request is a span. */
+  telemetry?: Telemetry;
   /** Streams under way, each by what ends it. */
   live: LiveStreams;
   /** Exit codes of unframed execs. */

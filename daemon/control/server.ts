@@ -1,5 +1,6 @@
 /** The Control API (D01) on its unix socket. */
 
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import { NyxError } from "../spec/errors.ts";
 import { makeApp } from "./app.ts";
 import { type ControlContext, type ControlLog, LiveStreams } from "./context.ts";
@@ -21,6 +22,8 @@ export interface ControlOptions {
   services: Services;
   /** The daemon's log. */
   log: ControlLog;
+  /** Where it is on: each request is a span. */
+  telemetry?: Telemetry;
 }
 
 /** A running Control API. */
@@ -50,6 +53,7 @@ export async function serveControl(options: ControlOptions): Promise<ControlServ
     services,
     log,
     live,
+    ...(options.telemetry === undefined ? {} : { telemetry: options.telemetry }),
     execs: new ExecMemory(),
     openapi: () =>
       document ??= openapiDocument(ROUTES, services.system.version().version).then((made) =>

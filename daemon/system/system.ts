@@ -22,7 +22,7 @@ import type { HostFacts } from "../../workers/protocol.ts";
 import { check } from "./check.ts";
 import { diagnoseHost } from "./doctor.ts";
 import type { LoopDelay } from "./loop_delay.ts";
-import { renderMetrics } from "./metrics.ts";
+import { type Metric, renderMetrics } from "./metrics.ts";
 
 /** What the system service needs. */
 export interface SystemDeps {
@@ -173,13 +173,18 @@ export class System implements SystemService {
 
   /** Metrics in Prometheus's text format. */
   metrics(): string {
+    return renderMetrics(this.families());
+  }
+
+  /** The metrics themselves. */
+  families(): Metric[] {
     const { supervisor, images, events, delay, stages } = this.#deps;
     const { p50, p99, max } = delay.read();
     const all = supervisor.all;
     const states = Map.groupBy(all, (c) => c.status);
     const each = (value: (c: typeof all[number]) => number) =>
       all.map((c) => ({ labels: { id: c.id.slice(0, 12), name: c.name }, value: value(c) }));
-    return renderMetrics([
+    return [
       { name: "nyxd_info", type: "gauge", help: "The daemon.", samples: [{ labels: { version: VERSION }, value: 1 }] },
       {
         name: "nyxd_uptime_seconds",
@@ -233,7 +238,7 @@ export class System implements SystemService {
         help: "Lines of output that were not logged.",
         samples: each((c) => c.record.state.logDropped ?? 0),
       },
-    ]);
+    ];
   }
 
   /** Events. */
