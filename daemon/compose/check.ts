@@ -3,7 +3,7 @@
 import type { ComposeFileSource, ComposeModel, ComposeService } from "../spec/compose.ts";
 import { own, sortedKeys } from "./dictionary.ts";
 import type { Diagnostics, Finding } from "./diagnostics.ts";
-import { findCircle } from "./graph.ts";
+import { findCircles } from "./graph.ts";
 import { locate, type ModelPath, pathText } from "./locate.ts";
 import type { MapNode } from "./node.ts";
 import { serviceOfMode, serviceOfVolumesFrom, type WrittenModel } from "./normalise.ts";
@@ -13,6 +13,7 @@ type Report = (path: ModelPath, finding: Omit<Finding, "path">) => void;
 class Checker {
   readonly #model: ComposeModel;
   readonly #written: WrittenModel;
+  readonly #diagnostics: Diagnostics;
   readonly error: Report;
   readonly warn: Report;
   /** For what Docker Compose refuses too, and what a fragment of a project lacks. */
@@ -21,6 +22,7 @@ class Checker {
   constructor(model: ComposeModel, written: WrittenModel, tree: MapNode, diagnostics: Diagnostics) {
     this.#model = model;
     this.#written = written;
+    this.#diagnostics = diagnostics;
     this.error = (path, finding) => diagnostics.error(locate(tree, path), { ...finding, path: pathText(path) });
     this.warn = (path, finding) => diagnostics.warn(locate(tree, path), { ...finding, path: pathText(path) });
     this.block = (path, finding) => this.warn(path, { ...finding, blocks: true });
@@ -32,7 +34,9 @@ class Checker {
       this.block(["services"], {
         code: "no-services",
         message: "no services are defined",
-        fix: "add services: with at least one service",
+        fix: this.#looksOld()
+          ? "this is the format of before 2016: write services: above, and indent all of it"
+          : "add services: with at least one service",
       });
     }
     for (const name of names) {
@@ -203,15 +207,20 @@ class Checker {
     }
   }
 
+  /** Whether the top level holds services themselves, as the first format of compose files had it. */
+  #looksOld(): boolean {
+    return this.#diagnostics.all.some((d) => d.code === "unknown-key" && !d.path.includes("."));
+  }
+
   #circle(): void {
-    const circle = findCircle(this.#model);
-    if (circle === undefined) return;
-    const [first = "", second = ""] = circle;
-    this.error(["services", first, "depends_on", second], {
-      code: "dependency-circle",
-      message: `services depend on each other in a circle: ${circle.join(" → ")}`,
-      rule: "dependencies form no circle; network_mode, ipc and pid with service:, links and volumes_from count too",
-    });
+    for (const circle of findCircles(this.#model)) {
+      const [first = "", second = ""] = circle;
+      this.error(["services", first, "depends_on", second], {
+        code: "dependency-circle",
+        message: `services depend on each other in a circle: ${circle.join(" → ")}`,
+        rule: "dependencies form no circle; network_mode, ipc and pid with service:, links and volumes_from count too",
+      });
+    }
   }
 
   #fileSource(kind: "configs" | "secrets", name: string, source: ComposeFileSource | undefined): void {

@@ -8,8 +8,10 @@ export function dependenciesOf(model: ComposeModel, name: string): string[] {
   return sortedKeys(own(model.services, name)?.depends_on).filter((other) => Object.hasOwn(model.services, other));
 }
 
-/** A circle of dependencies, first and last name equal; undefined when there is none. */
-export function findCircle(model: ComposeModel): string[] | undefined {
+/** Circles of dependencies that share no service, first and last name of each equal. */
+export function findCircles(model: ComposeModel): string[][] {
+  const circles: string[][] = [];
+  const circled = new Set<string>();
   const done = new Set<string>();
   for (const start of sortedKeys(model.services)) {
     // Depth first without recursion: a chain of services may be longer than the stack.
@@ -31,16 +33,24 @@ export function findCircle(model: ComposeModel): string[] | undefined {
         }
       } else if (open.has(next)) {
         const names = path.map((step) => step.name);
-        return [...names.slice(names.indexOf(next)), next];
+        const circle = names.slice(names.indexOf(next));
+        if (circle.some((name) => circled.has(name))) continue;
+        for (const name of circle) circled.add(name);
+        circles.push([...circle, next]);
       } else if (!done.has(next)) enter(next);
     }
   }
-  return undefined;
+  return circles;
+}
+
+/** The first of {@linkcode findCircles}; undefined when there is none. */
+export function findCircle(model: ComposeModel): string[] | undefined {
+  return findCircles(model)[0];
 }
 
 /**
  * Services in levels: each depends on earlier levels only, names sorted within a level. Services in a circle are left out;
- * {@linkcode findCircle} names them.
+ * {@linkcode findCircles} names them.
  */
 export function dependencyLevels(model: ComposeModel): string[][] {
   const waiting = new Map(sortedKeys(model.services).map((name) => [name, new Set(dependenciesOf(model, name))]));

@@ -1,6 +1,6 @@
 /** Keys of the specification that nyx knows but cannot honour: each is named, with what happens instead. */
 
-import type { ComposeBuild, ComposeModel, ComposeService } from "../spec/compose.ts";
+import type { ComposeBuild, ComposeModel, ComposeNetwork, ComposeService } from "../spec/compose.ts";
 import { own, sortedKeys } from "./dictionary.ts";
 import type { Diagnostics } from "./diagnostics.ts";
 import { locate, type ModelPath, pathText } from "./locate.ts";
@@ -32,8 +32,8 @@ const BUILD_WITHOUT_EFFECT: readonly (readonly [keyof ComposeBuild, string])[] =
   ["sbom", "the builder makes no attestations"],
 ];
 
-/** Network drivers whose networks are nyx's own bridges. */
-const BRIDGES = new Set(["bridge", "default", "nat"]);
+/** Network drivers that there are; the first three are nyx's own bridges. */
+const NETWORK_DRIVERS = new Set(["bridge", "default", "nat", "macvlan", "ipvlan"]);
 /** Log drivers that come down to nyx's own files, or to nothing. */
 const LOG_DRIVERS = new Set(["json-file", "local", "json", "none"]);
 
@@ -61,7 +61,10 @@ function sayService(name: string, service: ComposeService, say: Say): void {
   for (const key of sortedKeys(service.blkio_config)) {
     if (key !== "weight") say(at("blkio_config", key), "limits of single disks are not set; weight is");
   }
-  const { placement, endpoint_mode, resources } = service.deploy ?? {};
+  const { placement, endpoint_mode, resources, restart_policy } = service.deploy ?? {};
+  if (restart_policy?.window !== undefined) {
+    say(at("deploy", "restart_policy", "window"), "a container counts as up when it ran for ten seconds");
+  }
   if (placement !== undefined) say(at("deploy", "placement"), "there is one host only");
   if (endpoint_mode !== undefined) {
     say(at("deploy", "endpoint_mode"), "names always resolve to the containers' own addresses");
@@ -132,6 +135,11 @@ function sayPlumbing(service: ComposeService, say: Say, at: (...rest: (string | 
   }
 }
 
+function sayNetwork(name: string, network: ComposeNetwork, say: Say): void {
+  if (network.enable_ipv4 === false) say(["networks", name, "enable_ipv4"], "networks always have IPv4 addresses");
+  if (network.attachable !== undefined) say(["networks", name, "attachable"], "any container may join the network");
+}
+
 /** Warns about every known key that has no effect here. */
 export function checkHonoured(model: ComposeModel, tree: MapNode, diagnostics: Diagnostics): void {
   const say: Say = (path, reason, blocks = false) =>
@@ -147,9 +155,10 @@ export function checkHonoured(model: ComposeModel, tree: MapNode, diagnostics: D
   }
   for (const [name, network] of Object.entries(model.networks ?? {})) {
     if (network.external === true) continue;
-    if (network.driver !== undefined && !BRIDGES.has(network.driver)) {
+    if (network.driver !== undefined && !NETWORK_DRIVERS.has(network.driver)) {
       say(["networks", name, "driver"], `there is no driver ${network.driver}; the network is a bridge on this host`);
     }
+    sayNetwork(name, network, say);
   }
   for (const [name, volume] of Object.entries(model.volumes ?? {})) {
     if (volume.external !== true && volume.driver !== undefined && volume.driver !== "local") {

@@ -28,6 +28,9 @@ export const MAX_TOKENS = 200_000;
 /** Most nodes after expansion of aliases. */
 export const MAX_NODES = 200_000;
 
+/** Most syntax errors told of one document: what follows the first few mostly follows from them. */
+const MAX_SYNTAX_ERRORS = 3;
+
 const NULLS = new Set(["", "~", "null", "Null", "NULL"]);
 const TRUES = new Set(["true", "True", "TRUE"]);
 const FALSES = new Set(["false", "False", "FALSE"]);
@@ -278,7 +281,7 @@ function readDocuments(file: SourceFile, diagnostics: Diagnostics): Node[] {
   const documents = composeDocuments(file.text);
   const nodes: Node[] = [];
   for (const document of documents) {
-    for (const error of document.errors.slice(0, 20)) {
+    for (const error of document.errors.slice(0, MAX_SYNTAX_ERRORS)) {
       // The parser reports its own exhausted stack as a fault of the text.
       const deep = error.message.includes("call stack");
       const tab = error.code === "TAB_AS_INDENT";

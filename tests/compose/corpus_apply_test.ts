@@ -85,7 +85,7 @@ async function faults(name: string, filesDir: string): Promise<"blocked" | strin
     const odd = plan.blocked.map((b) => b.message).filter((message) => !FRAGMENT.test(message));
     return odd.length === 0 ? "blocked" : odd;
   }
-  const progress = { signal: AbortSignal.timeout(5000), onEvent: () => {} };
+  const progress = { signal: AbortSignal.timeout(60_000), onEvent: () => {} };
   try {
     await applyPlan(plan, project, engine, { ...progress, files: filesIn(filesDir), action: "bring it up" });
     const settled = planProject(project, await observe(engine, project), { filesDir, pull: "missing" });

@@ -6,8 +6,12 @@ import { defined } from "../dictionary.ts";
 import { objectHash } from "../hash.ts";
 import { COMPOSE_VERSION, LABEL } from "../labels.ts";
 
-/** Options that nyx's bridges know; the others have been warned about. */
-const BRIDGE_OPTIONS = new Set(["com.docker.network.driver.mtu", "mtu", "com.docker.network.bridge.name"]);
+/** Options that nyx's networks know, by driver; of bridges the others have been warned about. */
+const MTU = ["com.docker.network.driver.mtu", "mtu"];
+const BRIDGE_OPTIONS = new Set([...MTU, "com.docker.network.bridge.name"]);
+const SHARED_OPTIONS = new Set([...MTU, "parent", "macvlan_mode", "ipvlan_mode"]);
+/** Drivers that share an interface of the host. */
+const SHARING = new Set(["macvlan", "ipvlan"]);
 
 /** Labels by which a project's network or volume is found. */
 function labels(
@@ -28,11 +32,19 @@ function labels(
 /** What makes a network. */
 export function networkRequest(project: string, key: string, network: ComposeNetwork): NetworkCreateRequest {
   const subnets = (network.ipam?.config ?? []).filter((block) => block.subnet !== undefined).map((block) =>
-    defined({ subnet: block.subnet, gateway: block.gateway, ipRange: block.ip_range })
+    defined({
+      subnet: block.subnet,
+      gateway: block.gateway,
+      ipRange: block.ip_range,
+      auxAddresses: block.aux_addresses,
+    })
   );
-  const options = Object.entries(network.driver_opts ?? {}).filter(([name]) => BRIDGE_OPTIONS.has(name));
+  const shares = SHARING.has(network.driver ?? "");
+  const known = shares ? SHARED_OPTIONS : BRIDGE_OPTIONS;
+  const options = Object.entries(network.driver_opts ?? {}).filter(([name]) => known.has(name));
   return defined({
     name: network.name,
+    driver: shares ? network.driver : undefined,
     subnets: subnets.length === 0 ? undefined : subnets,
     internal: network.internal,
     ipv6: network.enable_ipv6 === true ? true : undefined,
