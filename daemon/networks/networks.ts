@@ -20,6 +20,7 @@ import type {
 import type { NetworkAttachment } from "../spec/container.ts";
 import { NyxError, toNyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
+import { untilAvailable } from "../supervisor/available.ts";
 import type { Container } from "../supervisor/container.ts";
 import type { NetworkSource, Stages } from "../supervisor/deps.ts";
 import { randomId, resolveRef } from "../supervisor/names.ts";
@@ -210,7 +211,7 @@ export class Networks implements NetworkService, NetworkSource {
     for (const name of names) {
       const record = this.#byName.get(name);
       if (record === undefined || !this.#down.has(name)) continue;
-      await this.#deps.network.call("ensureNetwork", { network: definitionOf(record) });
+      await untilAvailable(() => this.#deps.network.call("ensureNetwork", { network: definitionOf(record) }));
       this.#down.delete(name);
       for (const warning of await this.#resolve(record)) this.#deps.log.warn(warning);
     }
@@ -264,7 +265,7 @@ export class Networks implements NetworkService, NetworkSource {
   }
 
   async #make(record: NetworkRecord): Promise<NetworkRecord> {
-    await this.#deps.network.call("ensureNetwork", { network: definitionOf(record) });
+    await untilAvailable(() => this.#deps.network.call("ensureNetwork", { network: definitionOf(record) }));
     return record;
   }
 
@@ -290,7 +291,7 @@ export class Networks implements NetworkService, NetworkSource {
   async #unmake(name: string): Promise<void> {
     this.#deps.dns.removeNetwork(name);
     await this.#store.remove(name).catch(() => {});
-    await this.#deps.network.call("removeNetwork", { name }).catch((error) =>
+    await untilAvailable(() => this.#deps.network.call("removeNetwork", { name })).catch((error) =>
       this.#deps.log.error("A network could not be taken away again", { network: name, error })
     );
   }
@@ -337,7 +338,7 @@ export class Networks implements NetworkService, NetworkSource {
   async #takeAway(name: string): Promise<void> {
     for (let tries = 1;; tries++) {
       try {
-        return await this.#deps.network.call("removeNetwork", { name });
+        return await untilAvailable(() => this.#deps.network.call("removeNetwork", { name }));
       } catch (e) {
         const { code, details } = toNyxError(e);
         const leaving = code === "failed_precondition" && details.context?.["holder"] !== undefined;

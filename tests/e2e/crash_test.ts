@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
-import type { Fault } from "../support/faulty_nyxd.ts";
+import { arm, disarm, traced } from "../support/faults.ts";
 import { untilTrue } from "../support/truth.ts";
 import { startWorld, type World } from "../support/world.ts";
 
@@ -96,22 +96,6 @@ const FULL = Deno.args.includes("full");
 /** Steps whose answer matters so much that nyxd also dies between it and what follows. */
 const PIVOTAL = new Set(["streams.launch", "streams.kill", "record.save", "record.remove", "extract.layer"]);
 
-let faults = 0;
-
-function arm(nyxd: Nyxd, fault: Omit<Fault, "id">): void {
-  Deno.writeTextFileSync(`${nyxd.baseDir}/fault.json`, JSON.stringify({ id: `f${++faults}`, ...fault }));
-}
-
-function disarm(nyxd: Nyxd): void {
-  for (const name of ["fault.json", "struck.json", "trace.json"]) {
-    try {
-      Deno.removeSync(`${nyxd.baseDir}/${name}`);
-    } catch {
-      // It was not written.
-    }
-  }
-}
-
 async function statusOf(nyxd: Nyxd, id: string): Promise<string | undefined> {
   const all = await nyxd.client.containers.list({ all: true });
   return (id === "" ? all[0] : all.find((c) => c.id === id))?.status;
@@ -121,17 +105,9 @@ async function statusOf(nyxd: Nyxd, id: string): Promise<string | undefined> {
 async function stepsOf(world: World, operation: Operation): Promise<{ step: string; nth: number }[]> {
   const { nyxd, image } = world;
   const id = await operation.prepare(nyxd, image);
-  arm(nyxd, {});
-  await operation.run(nyxd, id, image);
-  // What goes on after the answer belongs to it.
-  await new Promise((r) => setTimeout(r, 150));
-  const steps: string[] = JSON.parse(Deno.readTextFileSync(`${nyxd.baseDir}/trace.json`));
-  disarm(nyxd);
+  const steps = await traced(nyxd, () => operation.run(nyxd, id, image));
   await clear(nyxd);
-  return steps.map((s) => {
-    const [step = "", nth] = s.split(" ");
-    return { step, nth: Number(nth) };
-  });
+  return steps;
 }
 
 async function clear(nyxd: Nyxd): Promise<void> {

@@ -74,7 +74,10 @@ class Saboteur {
     const nth = (this.#seen.get(step) ?? 0) + 1;
     this.#seen.set(step, nth);
     this.#trace.push(`${step} ${nth}`);
-    if (fault.step === undefined) Deno.writeTextFileSync(`${this.#baseDir}/trace.json`, JSON.stringify(this.#trace));
+    if (fault.step === undefined) {
+      Deno.writeTextFileSync(`${this.#baseDir}/trace.json.tmp`, JSON.stringify(this.#trace));
+      Deno.renameSync(`${this.#baseDir}/trace.json.tmp`, `${this.#baseDir}/trace.json`);
+    }
     return fault.step === step && (fault.nth ?? 1) === nth ? fault : undefined;
   }
 

@@ -52,8 +52,14 @@ async function portElements(bridge: string): Promise<number> {
   return (text.match(/\b(6|17|tcp|udp) \. \d+ : /g) ?? []).length;
 }
 
-async function bridgePorts(bridge: string): Promise<number> {
-  return (await output("ip", "-o", "link", "show", "master", bridge)).split("\n").filter((l) => l !== "").length;
+/** Links on the bridges of all networks. */
+async function bridgePorts(nyxd: Nyxd): Promise<number> {
+  let links = 0;
+  for (const { bridge } of await nyxd.client.networks.list()) {
+    if (bridge === "") continue;
+    links += (await output("ip", "-o", "link", "show", "master", bridge)).split("\n").filter((l) => l !== "").length;
+  }
+  return links;
 }
 
 function compare(what: string, found: Set<string>, wanted: Set<string>, complete: boolean): string[] {
@@ -82,7 +88,8 @@ export async function untruths(nyxd: Nyxd, options: TruthOptions = {}): Promise<
   const details = await Promise.all([...live].map((id) => nyxd.client.containers.inspect(id)));
   const published = details.reduce((n, d) => n + d.network.ports.length, 0);
   const elements = await portElements(nyxd.bridge);
-  const links = await bridgePorts(nyxd.bridge);
+  const links = await bridgePorts(nyxd);
+  const joined = details.reduce((n, d) => n + d.network.endpoints.length, 0);
   const dead = details.filter((d) => names(`/proc/${d.state.pid}`).length === 0);
   return [
     ...unsettled.map((c) => `${c.id.slice(0, 12)} is ${c.status}`),
@@ -103,7 +110,7 @@ export async function untruths(nyxd: Nyxd, options: TruthOptions = {}): Promise<
       `record file ${n} is left`
     ),
     ...(elements === published ? [] : [`${elements} port rules for ${published} published ports`]),
-    ...(links === live.size ? [] : [`${links} links on the bridge for ${live.size} containers`]),
+    ...(links === joined ? [] : [`${links} links on bridges for ${joined} that containers should have`]),
   ];
 }
 
