@@ -96,6 +96,7 @@ export class Daemon {
       events,
       delay: this.#delay,
       logBudget,
+      dns: this.#parts.dns,
       warnings,
       stop: () => void this.stop({ stopContainers: false }).then(exit),
     });

@@ -235,6 +235,8 @@ export type RootfsStage = {
     };
     /** What the host offers. Asked of this stage because Deno lets only FFI read /proc and /sys without full permissions. */
     hostFacts: { request: Record<string, never>; result: HostFacts; progress: never };
+    /** What `nyx doctor` asks the kernel. */
+    kernelFeatures: { request: Record<string, never>; result: KernelFeatures; progress: never };
     /** Compiles HostFacts.seccompFilters, a while after it was asked, so that a starting daemon does not wait for it. */
     seccompFilters: { request: Record<string, never>; result: Record<string, string>; progress: never };
     /** What a path inside is; a final link is not followed. not_found when there is nothing. */
@@ -328,6 +330,20 @@ export interface HostFacts {
    * until rootfs.seccompFilters has answered.
    */
   seccompFilters?: Record<string, string>;
+}
+
+/** What of the kernel helps or hinders, read for `nyx doctor`. */
+export interface KernelFeatures {
+  /** File systems that it knows, such as overlay. */
+  fileSystems: string[];
+  /** Kinds of namespaces, such as net and cgroup. */
+  namespaces: string[];
+  /** What a seccomp filter can do; empty without seccomp. */
+  seccomp: string[];
+  /** Limits by name, as far as they are known. */
+  limits: Record<string, number>;
+  /** Programs that run and manage a firewall, or containers, such as firewalld. */
+  managers: string[];
 }
 
 /** A device node of the host and where it goes inside. */

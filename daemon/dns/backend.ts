@@ -95,6 +95,13 @@ export class DnsBackend implements DnsRegistry {
     return this.#wanted.filter(({ address }) => !this.#listeners.has(address));
   }
 
+  /** For `nyx doctor`: addresses on which names are answered, and those of networks on which they should be and are not. */
+  get status(): { mode: string; listening: string[]; missing: string[] } {
+    const { mode } = this.#options;
+    const missing = mode === "off" ? [] : this.#missing.map((m) => m.address);
+    return { mode, listening: [...this.#listeners.keys()], missing };
+  }
+
   #listen(network: string, address: string): void {
     const { port } = this.#options;
     const handler = {

@@ -1,25 +1,41 @@
 /** `nyx doctor`: what of the host helps or hinders, each finding with its fix. Pure: facts in, findings out. */
 
 import type { DoctorFinding } from "../spec/api.ts";
-import type { HostFacts } from "../../workers/protocol.ts";
+import type { HostFacts, KernelFeatures } from "../../workers/protocol.ts";
+import { advisoriesOf } from "../runtime/crun_advisories.ts";
 
 /** What is known of the host. */
 export interface DoctorFacts {
   host: HostFacts;
+  kernel: KernelFeatures;
   crunVersion: string;
-  /** Bytes free and in all where the base directory is. */
-  disk: { free: number; total: number };
+  /** Bytes, and file names, free and in all where the base directory is; no file names are counted where `files` is 0. */
+  disk: { free: number; total: number; freeFiles: number; files: number };
   /** Sentences of the network stage, each with its fix. */
   network: string[];
-  /** Sentences of the daemon, such as about DNS. */
+  /** Where containers' names are answered and where not, and how many resolvers the host has itself. */
+  dns: { mode: string; listening: string[]; missing: string[]; hostResolvers: number };
+  /** Other sentences of the daemon. */
   warnings: string[];
   /** Now, milliseconds since 1970. */
   now: number;
+  /** The newest moment that nyxd has written down. */
+  newest: number;
 }
 
 const GIB = 1024 ** 3;
 /** Before this moment no nyx was built: a clock that says so is wrong. */
 const BUILT = Date.UTC(2026, 0, 1);
+/** Smaller steps of the clock are everyday. */
+const CLOCK_STEP_MS = 60_000;
+/** Namespaces that containers are made of. */
+const NAMESPACES = ["mnt", "pid", "net", "ipc", "uts", "cgroup"];
+/** Each container has a monitor and some processes; systemd's own services count as well. */
+const MIN_PIDS = 32_768;
+/** Each nyxd has two, each service of the host some. */
+const MIN_INOTIFY = 128;
+/** Each container has a keyring of its own. */
+const MIN_KEYS = 1000;
 
 function versionAtLeast(text: string, wanted: readonly number[]): boolean {
   const found = /(\d+)\.(\d+)(?:\.(\d+))?/.exec(text)?.slice(1).map((n) => Number(n ?? 0)) ?? [];
@@ -89,13 +105,100 @@ function ofKernel({ host }: DoctorFacts): DoctorFinding[] {
   ];
 }
 
-/** All findings, the worst first. */
-export function diagnoseHost(facts: DoctorFacts): DoctorFinding[] {
-  const { crunVersion, disk, network, warnings, now } = facts;
-  const share = disk.total === 0 ? 0 : disk.free / disk.total;
-  const all = [
-    ...ofKernel(facts),
+function ofFeatures({ kernel }: DoctorFacts): DoctorFinding[] {
+  const lacking = NAMESPACES.filter((n) => !kernel.namespaces.includes(n));
+  const limit = (name: string, least: number, sysctl: string): DoctorFinding[] => {
+    const value = kernel.limits[name];
+    if (value === undefined || value >= least) return [];
+    return [finding("kernel limits", false, `${sysctl} is ${value}`, `sysctl -w ${sysctl}=${least * 4}`)];
+  };
+  const limits = [
+    ...limit("pidMax", MIN_PIDS, "kernel.pid_max"),
+    ...limit("inotifyInstances", MIN_INOTIFY, "fs.inotify.max_user_instances"),
+    ...limit("keys", MIN_KEYS, "kernel.keys.root_maxkeys"),
+  ];
+  return [
+    finding(
+      "overlay",
+      kernel.fileSystems.includes("overlay"),
+      kernel.fileSystems.includes("overlay") ? "the kernel has overlayfs" : "the kernel has no overlayfs",
+      "modprobe overlay, and name it in /etc/modules-load.d; or use a kernel with CONFIG_OVERLAY_FS",
+      "fail",
+    ),
+    finding(
+      "namespaces",
+      lacking.length === 0,
+      lacking.length === 0 ? kernel.namespaces.join(" ") : `the kernel has no ${lacking.join(", ")} namespaces`,
+      "use a kernel with CONFIG_NAMESPACES and all kinds below it",
+      "fail",
+    ),
+    finding(
+      "seccomp filters",
+      kernel.seccomp.includes("errno"),
+      kernel.seccomp.length === 0 ? "the kernel has no seccomp" : `actions: ${kernel.seccomp.join(" ")}`,
+      "use a kernel with CONFIG_SECCOMP_FILTER: without it containers may call what they like",
+    ),
+    ...limits,
+    ...(limits.length === 0
+      ? [finding("kernel limits", true, "pids, inotify and keys are enough for many containers", "")]
+      : []),
+  ];
+}
+
+function ofRuntime({ crunVersion }: DoctorFacts): DoctorFinding[] {
+  const faults = advisoriesOf(crunVersion);
+  const items = faults.map(({ cve, what }) => `${cve} (${what})`).join("; ");
+  const fixed = faults.flatMap(({ end }) => "fixedIn" in end ? [end.fixedIn] : []).at(-1);
+  return [
     finding("crun", versionAtLeast(crunVersion, [1, 8]), `crun ${crunVersion}`, "install crun 1.8 or newer", "fail"),
+    finding(
+      "crun faults",
+      faults.length === 0,
+      faults.length === 0 ? "none is known of this version" : `${items}, unless its distributor patched them`,
+      `update crun${
+        fixed === undefined ? " when a fixed version is published" : ` to ${fixed} or newer`
+      }, or see that the ` +
+        "distributor's changelog names these",
+    ),
+  ];
+}
+
+function ofNetwork({ network, kernel, dns }: DoctorFacts): DoctorFinding[] {
+  const managers = kernel.managers.length === 0
+    ? "no manager of firewalls runs"
+    : `${kernel.managers.join(", ")} run beside nyx`;
+  return [
+    finding(
+      "firewall",
+      network.length === 0,
+      `${managers}; nothing stands in the way of published ports`,
+      "see network",
+    ),
+    ...network.map((text): DoctorFinding => ({ name: "network", state: "warn", found: text, fix: text })),
+    finding(
+      "names",
+      dns.missing.length === 0,
+      dns.mode === "off"
+        ? "nyx answers no names (--dns off)"
+        : dns.missing.length === 0
+        ? `answered on ${dns.listening.join(", ") || "no address, since there is no network"}`
+        : `not answered on ${dns.missing.join(", ")}: another program has port 53 there`,
+      "keep that program to its own addresses, such as dnsmasq with bind-interfaces or except-interface, or systemd-resolved " +
+        "with DNSStubListener=no; nyx takes the port when it is free",
+    ),
+    finding(
+      "resolvers",
+      dns.hostResolvers > 0,
+      dns.hostResolvers > 0 ? `the host has ${dns.hostResolvers}` : "the host has none",
+      "name one in /etc/resolv.conf, or start nyxd with --resolv-conf; containers reach no name outside without it",
+    ),
+  ].filter(({ name, state }) => name !== "firewall" || state === "ok");
+}
+
+function ofDisk({ disk }: DoctorFacts): DoctorFinding[] {
+  const share = disk.total === 0 ? 0 : disk.free / disk.total;
+  const full = disk.files > 0 && disk.freeFiles / disk.files < 0.05;
+  return [
     finding(
       "disk",
       disk.free > GIB && share > 0.05,
@@ -103,16 +206,39 @@ export function diagnoseHost(facts: DoctorFacts): DoctorFinding[] {
       "free some space: nyx system prune, nyx system df",
       disk.free > GIB / 4 ? "warn" : "fail",
     ),
-    finding(
-      "clock",
-      now > BUILT,
-      new Date(now).toISOString(),
-      "set the clock: certificates of registries are refused, and logs are out of order",
-      "fail",
-    ),
-    ...(network.length === 0 ? [finding("network", true, "nothing stands in the way of published ports", "")] : []),
-    ...network.map((text): DoctorFinding => ({ name: "network", state: "warn", found: text, fix: text })),
-    ...warnings.map((text): DoctorFinding => ({ name: "daemon", state: "warn", found: text, fix: text })),
+    ...(full
+      ? [finding(
+        "inodes",
+        false,
+        `${disk.freeFiles} file names free of ${disk.files}`,
+        "remove what has many small files, such as unused images (nyx image prune -a), or make the file system anew with more",
+        disk.freeFiles > 10_000 ? "warn" : "fail",
+      )]
+      : []),
+  ];
+}
+
+function ofClock({ now, newest }: DoctorFacts): DoctorFinding {
+  const fix =
+    "set the clock, and have it kept by NTP (timedatectl set-ntp true): certificates of registries are refused, and " +
+    "logs are out of order";
+  const text = new Date(now).toISOString();
+  if (now <= BUILT) return finding("clock", false, text, fix, "fail");
+  const behindMs = newest - now;
+  if (behindMs <= CLOCK_STEP_MS) return finding("clock", true, text, fix);
+  return finding("clock", false, `${text}, ${Math.round(behindMs / 1000)} s behind what nyxd has written before`, fix);
+}
+
+/** All findings, the worst first. */
+export function diagnoseHost(facts: DoctorFacts): DoctorFinding[] {
+  const all = [
+    ...ofKernel(facts),
+    ...ofFeatures(facts),
+    ...ofRuntime(facts),
+    ...ofDisk(facts),
+    ofClock(facts),
+    ...ofNetwork(facts),
+    ...facts.warnings.map((text): DoctorFinding => ({ name: "daemon", state: "warn", found: text, fix: text })),
   ];
   const rank = { fail: 0, warn: 1, ok: 2 };
   return all.sort((a, b) => rank[a.state] - rank[b.state]);

@@ -15,6 +15,8 @@ import type {
   VolumeInfo,
 } from "../spec/api.ts";
 import { API_VERSION, BUILD, VERSION } from "../spec/version.ts";
+import { crunWarnings } from "../runtime/crun_advisories.ts";
+import { readHostResolvConf } from "../supervisor/launch.ts";
 import { LIVE } from "../supervisor/machine.ts";
 import type { Stages, SupervisorDeps } from "../supervisor/deps.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
@@ -44,6 +46,7 @@ export interface SystemDeps {
   events: EventBus;
   delay: LoopDelay;
   logBudget: { readonly budgetBytes: number };
+  dns: { readonly status: { mode: string; listening: string[]; missing: string[] } };
   warnings: string[];
   /** Stops the daemon; containers first when asked. */
   stop(stopContainers: boolean): void;
@@ -161,14 +164,28 @@ export class System implements SystemService {
 
   /** What of the host helps or hinders. */
   async doctor(): Promise<DoctorFinding[]> {
-    const { config: { baseDir }, host, crunVersion, warnings, stages } = this.#deps;
-    const [{ bavail, blocks, bsize }, { findings }] = await Promise.all([
+    const { config: { baseDir, resolvConf }, host, crunVersion, warnings, stages, dns, supervisor } = this.#deps;
+    const [{ bavail, blocks, bsize, ffree, files }, { findings }, kernel, hostResolvConf] = await Promise.all([
       statfs(baseDir),
       stages.network.call("diagnose", {}),
+      stages.rootfs.call("kernelFeatures", {}),
+      readHostResolvConf(resolvConf),
     ]);
-    const disk = { free: bavail * bsize, total: blocks * bsize };
-    const own = warnings.filter((w) => !findings.includes(w));
-    return diagnoseHost({ host, crunVersion, disk, network: findings, warnings: own, now: Date.now() });
+    const told = new Set([...findings, ...crunWarnings(crunVersion)]);
+    const times = supervisor.all.flatMap((
+      { record: { created, state } },
+    ) => [created, state.startedAt, state.finishedAt]);
+    return diagnoseHost({
+      host,
+      kernel,
+      crunVersion,
+      disk: { free: bavail * bsize, total: blocks * bsize, freeFiles: ffree, files },
+      network: findings,
+      dns: { ...dns.status, hostResolvers: (hostResolvConf.match(/^\s*nameserver\s+\S+/gm) ?? []).length },
+      warnings: warnings.filter((w) => !told.has(w)),
+      now: Date.now(),
+      newest: Math.max(0, ...times.map((t) => t === undefined ? 0 : Date.parse(t)).filter(Number.isFinite)),
+    });
   }
 
   /** Metrics in Prometheus's text format. */

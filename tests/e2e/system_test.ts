@@ -92,7 +92,10 @@ Deno.test("nyx inspect --why, nyx doctor, nyx system prune and /metrics answer w
   assert.match((await nyxd.nyx(["inspect", "--why", "lost"])).stdout, /exit code 127 .*: its program was not found/);
   const doctor = await nyxd.nyx(["doctor"]);
   assert.match(doctor.stdout, /^(ok|warn|fail) +kernel: Linux /m);
-  assert.match(doctor.stdout, /^(ok|warn|fail) +disk: /m);
+  for (const name of ["disk", "overlay", "crun faults", "clock", "seccomp filters", "namespaces"]) {
+    assert.match(doctor.stdout, new RegExp(`^(ok|warn|fail) +${name}: `, "m"));
+  }
+  assert.match(doctor.stdout, /^ok +names: answered on 10\./m);
   const metrics = await nyxd.client.system.metrics();
   assert.match(metrics, /^nyxd_containers\{state="exited"\} 2$/m);
   assert.match(metrics, /^nyxd_events_total\{type="image",action="pull"\} 1$/m);

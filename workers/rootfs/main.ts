@@ -11,6 +11,7 @@ import type { RootfsStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
 import { archive, layerTar, pathStat, unarchive } from "./archive.ts";
 import { hostDevices } from "./host_devices.ts";
+import { readKernelFeatures } from "./kernel_features.ts";
 import { compileFilters, readHostFacts, readKernelRelease } from "./host_facts.ts";
 import { shareDirectory, unmountBelow } from "./mount_table.ts";
 import { RootfsOperations } from "./operations.ts";
@@ -42,6 +43,7 @@ serve<RootfsStage>("rootfs", {
   mountVolume: (request) => ({ mounted: mountVolume(kernel, request) }),
   bindSubpath: (request) => bindSubpath(kernel, request),
   hostFacts: () => readHostFacts(kernel),
+  kernelFeatures: () => readKernelFeatures(kernel),
   seccompFilters: () => compileFilters(readKernelRelease(kernel)),
   pathStat: (request) => pathStat(kernel, request),
   archive: (request, { signal }) => archive(kernel, request, signal),
