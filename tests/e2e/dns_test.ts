@@ -199,3 +199,26 @@ Deno.test("hostile packets at the gateway: nyxd goes on, and keeps answering", a
   await nyxd.client.system.ping();
   assert.deepEqual(nyxd.log.filter((l) => l.includes('"level":"error"')), []);
 });
+
+Deno.test("a dual-stack network: its resolver answers on the IPv6 gateway alike, with both addresses, over UDP and TCP", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const { containers, networks } = nyxd.client;
+  const { subnets } = await networks.create({ name: "dual", ipv6: true });
+  const [four, six] = [subnets[0]?.gateway ?? "", subnets[1]?.gateway ?? ""];
+  await containers.run({ image, name: "peer", networkMode: "dual", args: SLEEP });
+  await containers.run({ image, name: "asks", networkMode: "dual", dns: [six], args: SLEEP });
+  const { endpoints } = (await containers.inspect("peer")).network;
+  const { ip = "", ip6 = "" } = endpoints[0] ?? {};
+  assert.equal(await sh(nyxd, "asks", "grep nameserver /etc/resolv.conf"), `nameserver ${six}\n`);
+  assert.match(await sh(nyxd, "asks", "ping -6 -c1 -W2 peer"), new RegExp(`\\(${ip6}\\)[^]*1 packets received`));
+  assert.match(await sh(nyxd, "asks", "ping -4 -c1 -W2 peer"), new RegExp(`\\(${ip}\\)[^]*1 packets received`));
+  // From the host, as dig sees it; it may ask, being the gateway itself.
+  for (const address of [four, six]) {
+    for (const how of ["+notcp", "+tcp"]) {
+      assert.deepEqual(dataOf(await dig({ address, port: 53 }, "peer", "AAAA", how)), [ip6], `${address} ${how}`);
+      assert.deepEqual(dataOf(await dig({ address, port: 53 }, "peer", "A", how)), [ip], `${address} ${how}`);
+    }
+    assert.deepEqual(dataOf(await dig({ address, port: 53 }, "-x", ip6)), ["peer.nyxd.local."]);
+  }
+});

@@ -2,7 +2,11 @@
 
 import assert from "node:assert/strict";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
+import { inNetns, inNetnsAsync } from "../support/net_hosts.ts";
 import { startWorld, type World } from "../support/world.ts";
+
+/** The host, as nsenter names it. */
+const HERE = "/proc/self/ns/net";
 
 /** Serves its own name by HTTP on 80, and echoes on 81. */
 const SERVE = [
@@ -192,4 +196,47 @@ Deno.test("a published port of a running container is held: a program of the hos
   }
   await world.nyxd.client.containers.start("web");
   assert.equal(await first(port), "web");
+});
+
+Deno.test("-p …/udp and …/sctp: datagrams and associations reach the container", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const [udp, sctp] = [freePort(), freePort()];
+  const flags = ["-p", `${udp}:82/udp`, "-p", `127.0.0.1:${sctp}:83/sctp`];
+  const { code, stderr } = await nyxd.nyx(["run", "-d", "--name", "web", ...flags, image, "sleep", "1000"]);
+  assert.equal(code, 0, stderr);
+  assert.match(
+    (await nyxd.nyx(["ps"])).stdout,
+    new RegExp(`${sctp}->83/sctp.*${udp}->82/udp|${udp}->82/udp.*${sctp}->83/sctp`),
+  );
+  const { id } = await nyxd.client.containers.inspect("web");
+  const inside = `${nyxd.baseDir}/run/netns/${id}`;
+  const kernelHasSctp = inNetns(HERE, ["socat", "-u", "SCTP4-LISTEN:0,accept-timeout=0.01", "-"]).stderr
+    .match(/not supported/) === null;
+  const servers = [`UDP4-RECVFROM:82,fork`, ...(kernelHasSctp ? ["SCTP4-LISTEN:83,fork"] : [])].map((listen) =>
+    new Deno.Command("nsenter", {
+      args: [`--net=${inside}`, "--", "socat", listen, "SYSTEM:read x; echo got $x"],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+      detached: true,
+    }).spawn()
+  );
+  try {
+    const heard = async (target: string) => {
+      for (let i = 0; i < 20; i++) {
+        const { stdout } = await inNetnsAsync(HERE, ["socat", "-T1", "-t1", "-", target], "hello\n");
+        if (stdout !== "") return stdout;
+      }
+      return "";
+    };
+    assert.equal(await heard(`UDP4:127.0.0.1:${udp}`), "got hello\n");
+    if (kernelHasSctp) assert.equal(await heard(`SCTP4:127.0.0.1:${sctp}`), "got hello\n");
+    else console.log("sctp: this kernel has none; that a port is published, not an association, was tried");
+  } finally {
+    for (const server of servers) {
+      Deno.kill(-server.pid, "SIGKILL");
+      await server.status;
+    }
+  }
 });
