@@ -4,10 +4,10 @@
  */
 
 import { createHash } from "node:crypto";
-import { buildImage, busyboxImage, tagInLayout } from "../support/oci.ts";
+import { busyboxImage, busyboxLayer, tagInLayout } from "../support/oci.ts";
 import { CACHE_DIR, cached } from "../support/debian_root.ts";
 import { run } from "../support/random_tree.ts";
-import { type Arch, type GuestBase, makeImage } from "./base.ts";
+import { type Arch, type GuestBase, guestBase, makeImage } from "./base.ts";
 
 /** The checkout that runs in the guest. */
 const ROOT = Deno.env.get("NYX_VM_SOURCE") ?? new URL("../../", import.meta.url).pathname;
@@ -41,34 +41,22 @@ function put(dir: string, path: string, data: Uint8Array | string, mode = 0o644)
   Deno.chmodSync(target, mode);
 }
 
-/** An image whose `COUNT` layers each leave their number in a file of their own and in one that all write. */
-function deepImage(dir: string): void {
-  const base = busyboxImage({ dir, tag: "busybox" });
-  const layer = (i: number) => [
-    { path: `layer/${i}`, data: `${i}\n` },
-    { path: "top", data: `${i}\n` },
-  ];
-  const first = Deno.readFileSync(`${dir}/blobs/${base.layers[0]?.digest.replace(":", "/")}`);
-  const unpacked = new Uint8Array(run("sh", ["-c", 'gzip -dc "$1"', "sh", writeTemp(dir, first)]));
-  const rest = Array.from({ length: DEEP_LAYERS - 1 }, (_, i) => layer(i + 2));
-  buildImage({ dir, tag: "deep", layers: [unpacked, ...rest], config: base.config.config ?? {} });
-}
-
-function writeTemp(dir: string, bytes: Uint8Array): string {
-  const path = `${dir}/first.gz`;
-  Deno.writeFileSync(path, bytes);
-  return path;
-}
-
-/** OCI archives that `nyx load` takes: busybox, and `deep` of many layers. */
-function images(stage: string): void {
-  const layout = Deno.makeTempDirSync({ prefix: "nyx-vm-layout-" });
+/** OCI archives that `nyx load` takes: busybox, and `deep`, whose layers each have a file of their own and one that all write. */
+function images(base: GuestBase, stage: string): void {
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-vm-layout-" });
+  const busybox = Deno.readFileSync(`${base.root}/bin/busybox`);
+  const first = busyboxLayer().map((e) => e.path === "bin/busybox" ? { ...e, data: busybox } : e);
+  const rest = Array.from({ length: DEEP_LAYERS - 1 }, (_, i) => [
+    { path: `layer/${i + 2}`, data: `${i + 2}\n` },
+    { path: "top", data: `${i + 2}\n` },
+  ]);
+  const platform = { os: "linux", architecture: base.arch };
   try {
-    deepImage(layout);
-    Deno.removeSync(`${layout}/first.gz`);
-    for (const tag of ["busybox", "deep"]) archive(layout, tag, `${stage}/${GUEST_LIB}/${tag}.tar`);
+    busyboxImage({ dir, tag: "busybox", layers: [first], platform });
+    busyboxImage({ dir, tag: "deep", layers: [first, ...rest], platform });
+    for (const tag of ["busybox", "deep"]) archive(dir, tag, `${stage}/${GUEST_LIB}/${tag}.tar`);
   } finally {
-    Deno.removeSync(layout, { recursive: true });
+    Deno.removeSync(dir, { recursive: true });
   }
 }
 
@@ -97,8 +85,36 @@ function denoDir(): string {
   return JSON.parse(new TextDecoder().decode(info)).denoDir;
 }
 
+/**
+ * The deno binary of another architecture, from npm: this version, or the newest that the registry has.
+ *
+ * @throws Error when npm is missing or has none
+ */
+function foreignDeno(arch: Arch): string {
+  const name = `@deno/linux-${arch}-glibc`;
+  const versions: string[] = JSON.parse(new TextDecoder().decode(run("npm", ["view", name, "versions", "--json"])));
+  const version = versions.includes(Deno.version.deno) ? Deno.version.deno : versions.at(-1);
+  const path = `${CACHE_DIR}/deno-${arch}-${version}`;
+  try {
+    Deno.statSync(path);
+    return path;
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
+  }
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-vm-deno-" });
+  try {
+    run("npm", ["pack", "--silent", "--pack-destination", dir, `${name}@${version}`]);
+    run("sh", ["-c", 'cd "$1" && tar -xzf *.tgz && mv package/deno "$2"', "sh", dir, path]);
+    return path;
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+}
+
 /** Runs the installer where it will be: below the guest's root, seen by this command alone. */
-function installInside(root: string, stage: string): void {
+async function installInside(base: GuestBase, stage: string): Promise<void> {
+  // What does not run here is installed by its like that does: launchers and bundles are the same for all.
+  const { root } = base.foreign ? await guestBase() : base;
   const script = `set -e
 mount --make-rprivate /
 for dir in opt usr/local root; do mount --bind "$2/$dir" "$1/$dir"; done
@@ -117,7 +133,7 @@ chroot "$1" sh -ec '
   run("unshare", ["-m", "sh", "-c", script, "sh", root, stage], { clearEnv: true, env });
 }
 
-function stageFiles(base: GuestBase, stage: string): void {
+async function stageFiles(base: GuestBase, stage: string): Promise<void> {
   for (const dir of ["opt", "usr/local/bin", "root/.cache/deno", GUEST_LIB]) {
     Deno.mkdirSync(`${stage}/${dir}`, { recursive: true });
   }
@@ -131,7 +147,13 @@ function stageFiles(base: GuestBase, stage: string): void {
       // Deno fetches what is missing.
     }
   }
-  installInside(base.root, stage);
+  await installInside(base, stage);
+  if (base.foreign) {
+    run("cp", [foreignDeno(base.arch), `${stage}/usr/local/bin/deno`]);
+    for (const { name } of Deno.readDirSync(`${stage}/root/.cache/deno`)) {
+      if (name.startsWith("v8_code_cache")) Deno.removeSync(`${stage}/root/.cache/deno/${name}`);
+    }
+  }
   for (const name of ["boot", "agent", "nyxd-up", "restart"]) {
     put(stage, `${GUEST_LIB}/${name}`, Deno.readTextFileSync(`${HERE}guest/${name}.sh`), 0o755);
   }
@@ -139,7 +161,7 @@ function stageFiles(base: GuestBase, stage: string): void {
   put(stage, `etc/systemd/system/${unit}`, Deno.readTextFileSync(`${HERE}guest/${unit}`));
   Deno.mkdirSync(`${stage}/etc/systemd/system/multi-user.target.wants`);
   Deno.symlinkSync(`../${unit}`, `${stage}/etc/systemd/system/multi-user.target.wants/${unit}`);
-  images(stage);
+  images(base, stage);
 }
 
 /** Removes disks of the past; one that is in use goes on being there for who has it open. */
@@ -159,20 +181,20 @@ function prune(current: string): void {
 }
 
 /** The disk's image; made when it is missing. */
-export async function appImage(base: GuestBase, _arch: Arch = "amd64"): Promise<string> {
+export async function appImage(base: GuestBase): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify({ VERSION, base: base.image, deno: Deno.version.deno }));
   for (const [path, data] of sourceFiles(SOURCES, ROOT)) hash.update(`${path}\0`).update(data);
   for (const [path, data] of sourceFiles(["guest", "app.ts"], HERE)) hash.update(`${path}\0`).update(data);
   const name = `vm-app-${hash.digest("hex").slice(0, 12)}`;
   const image = `${CACHE_DIR}/${name}.ext4`;
   const whole = (made: { image: string; size: number }) => Deno.statSync(made.image).size === made.size;
-  await cached(name, whole, () => {
+  await cached(name, whole, async () => {
     const stage = Deno.makeTempDirSync({ prefix: "nyx-vm-app-" });
     try {
-      stageFiles(base, stage);
+      await stageFiles(base, stage);
       makeImage(stage, `${image}.partial`);
       Deno.renameSync(`${image}.partial`, image);
-      return Promise.resolve({ image, size: Deno.statSync(image).size });
+      return { image, size: Deno.statSync(image).size };
     } finally {
       Deno.removeSync(stage, { recursive: true });
     }

@@ -13,6 +13,9 @@ export type Arch = "amd64" | "arm64";
 
 /** A Debian that guests boot. */
 export interface GuestBase {
+  arch: Arch;
+  /** Whether its programs do not run on this machine. */
+  foreign: boolean;
   /** Its root as a directory of this machine. */
   root: string;
   /** The same as an ext4 image, for the guest's first disk. */
@@ -34,7 +37,7 @@ const BOARDS = {
   arm64: { emulator: "qemu-system-aarch64", machine: ["-machine", "virt"], consoleDevice: "ttyAMA0" },
 };
 
-const VERSION = 4;
+const VERSION = 6;
 
 /** What nyx needs on a host, systemd, and tools that the runs use. */
 export const GUEST_PACKAGES: readonly string[] = [
@@ -54,34 +57,54 @@ export const GUEST_PACKAGES: readonly string[] = [
   "ca-certificates",
 ];
 
+/** What a root that is unpacked only needs by name: nothing pulls it in as essential. */
+const UNCONFIGURED_PACKAGES = [
+  "linux-image-cloud-arm64",
+  "base-files",
+  "base-passwd",
+  "bash",
+  "coreutils",
+  "dash",
+  "util-linux",
+  "mount",
+  "libc-bin",
+  "sed",
+  "grep",
+  "findutils",
+  "hostname",
+];
+
 /** Modules that the first root loads; what they depend on comes before them. */
 const FIRST_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "overlay"];
 const HERE = new URL(".", import.meta.url).pathname;
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
-/** Versions that apt would install now. */
-function candidates(names: readonly string[], arch: Arch): string {
-  const policy = text(run("apt-cache", ["policy", ...names.map((n) => `${n}:${arch}`)]));
+/** Versions that apt would install now; this machine's apt knows its own architecture alone. */
+function candidates(names: readonly string[]): string {
+  const policy = text(run("apt-cache", ["policy", ...names]));
   return [...policy.matchAll(/^(\S+):$|Candidate: (\S+)/gm)].map((m) => m[1] ?? m[2]).join(" ");
 }
 
 /** The package that the kernel's meta package stands for. */
-function kernelPackage(arch: Arch): string {
-  const depends = text(run("apt-cache", ["depends", `linux-image-cloud-${arch}`]));
+function kernelPackage(): string {
+  const depends = text(run("apt-cache", ["depends", `linux-image-cloud-amd64`]));
   const name = /Depends: (linux-image-[0-9]\S*-cloud-\S+)/.exec(depends)?.[1];
-  if (name === undefined) throw new Error(`Could not find a kernel: linux-image-cloud-${arch} depends on none`);
+  if (name === undefined) throw new Error("Could not find a kernel: linux-image-cloud-amd64 depends on none");
   return name;
 }
 
-function fetchKernel(arch: Arch, name: string, dir: string): string {
+/** Unpacks Debian's kernel into the root without installing it, since that would bring tools that make an initramfs. */
+function addKernel(name: string, dir: string, root: string): void {
   Deno.mkdirSync(`${dir}/kernel`);
-  const inDir = ["-c", 'cd "$1" && apt-get -q -o APT::Sandbox::User=root download "$2"', "sh", dir, `${name}:${arch}`];
+  const inDir = ["-c", 'cd "$1" && apt-get -q -o APT::Sandbox::User=root download "$2"', "sh", dir, name];
   run("sh", inDir);
   const deb = [...Deno.readDirSync(dir)].find((e) => e.name.endsWith(".deb"))?.name;
   run("dpkg-deb", ["-x", `${dir}/${deb}`, `${dir}/kernel`]);
   Deno.removeSync(`${dir}/${deb}`);
-  return name.replace(/^linux-image-/, "");
+  run("cp", ["-a", `${dir}/kernel/boot`, root]);
+  run("cp", ["-a", `${dir}/kernel/lib/modules`, `${root}/usr/lib`]);
+  Deno.removeSync(`${dir}/kernel`, { recursive: true });
 }
 
 /** File names of modules in the order in which they can be loaded. */
@@ -130,31 +153,41 @@ export function makeImage(dir: string, image: string, spareMiB = 64): void {
   run("mke2fs", ["-q", "-F", "-t", "ext4", "-m", "0", "-O", "^has_journal", "-d", dir, image, `${size}M`]);
 }
 
-function build(arch: Arch, packages: readonly string[], dir: string): GuestBase {
-  Deno.mkdirSync(dir, { recursive: true });
-  for (const { name } of Deno.readDirSync(dir)) Deno.removeSync(`${dir}/${name}`, { recursive: true });
-  const root = `${dir}/root`;
-  const kernelRelease = fetchKernel(arch, kernelPackage(arch), dir);
+/** Makes the root. One of another architecture is unpacked and not configured: its programs do not run here. */
+function makeRoot(arch: Arch, packages: readonly string[], root: string, foreign: boolean): void {
   const excluded = ["doc", "man", "locale", "info"].map((d) => `--dpkgopt=path-exclude=/usr/share/${d}/*`);
-  // A foreign root is unpacked and not configured: its programs do not run here.
-  const foreign = text(run("dpkg", ["--print-architecture"])).trim() !== arch;
-  const usrMerge = "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr";
+  const unpacked = ["--variant=extract", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"];
   run("mmdebstrap", [
     "--quiet",
-    `--variant=${foreign ? "extract" : "minbase"}`,
-    ...(foreign ? [usrMerge, "--include=base-files,base-passwd,bash,coreutils,dash,util-linux,libc-bin,sed,grep"] : []),
+    ...(foreign ? unpacked : ["--variant=minbase"]),
     "--format=directory",
     `--architectures=${arch}`,
     ...excluded,
-    `--include=${packages.join(",")}`,
+    `--include=${[...packages, ...(foreign ? UNCONFIGURED_PACKAGES : [])].join(",")}`,
     release(),
     root,
     ...sources(),
   ]);
-  Deno.mkdirSync(`${root}/usr/lib/modules`, { recursive: true });
-  Deno.renameSync(`${dir}/kernel/lib/modules/${kernelRelease}`, `${root}/usr/lib/modules/${kernelRelease}`);
-  run("chroot", [foreign ? "/" : root, "depmod", ...(foreign ? ["-b", root] : []), kernelRelease]);
+  if (!foreign) return;
+  run("cp", [`${root}/usr/share/base-passwd/passwd.master`, `${root}/etc/passwd`]);
+  run("cp", [`${root}/usr/share/base-passwd/group.master`, `${root}/etc/group`]);
+}
+
+async function build(arch: Arch, packages: readonly string[], dir: string): Promise<GuestBase> {
+  Deno.mkdirSync(dir, { recursive: true });
+  for (const { name } of Deno.readDirSync(dir)) Deno.removeSync(`${dir}/${name}`, { recursive: true });
+  const root = `${dir}/root`;
+  const foreign = text(run("dpkg", ["--print-architecture"])).trim() !== arch;
+  makeRoot(arch, packages, root, foreign);
+  if (!foreign) addKernel(kernelPackage(), dir, root);
+  const kernelRelease = [...Deno.readDirSync(`${root}/usr/lib/modules`)][0]?.name ?? "";
+  // The machine itself need not have depmod, so that of a root that runs here is used.
+  const script = 'mount --make-rprivate / && mount --bind "$2" "$1/mnt" && chroot "$1" depmod -b "$3" "$4"';
+  const [runs, inside] = foreign ? [(await guestBase()).root, "/mnt"] : [root, "/"];
+  run("unshare", ["-m", "sh", "-c", script, "sh", runs, root, inside, kernelRelease]);
   const made: GuestBase = {
+    arch,
+    foreign,
     root,
     image: `${dir}/base.ext4`,
     kernel: `${dir}/vmlinuz`,
@@ -162,8 +195,8 @@ function build(arch: Arch, packages: readonly string[], dir: string): GuestBase 
     kernelRelease,
     ...BOARDS[arch],
   };
-  Deno.renameSync(`${dir}/kernel/boot/vmlinuz-${kernelRelease}`, made.kernel);
-  Deno.removeSync(`${dir}/kernel`, { recursive: true });
+  Deno.copyFileSync(`${root}/boot/vmlinuz-${kernelRelease}`, made.kernel);
+  Deno.removeSync(`${root}/boot`, { recursive: true });
   Deno.writeFileSync(made.initramfs, initramfs(root, kernelRelease));
   makeImage(root, made.image);
   return made;
@@ -176,14 +209,14 @@ function build(arch: Arch, packages: readonly string[], dir: string): GuestBase 
  */
 export async function guestBase(arch: Arch = "amd64", extra: readonly string[] = []): Promise<GuestBase> {
   const packages = [...GUEST_PACKAGES, ...extra];
-  const versions = candidates([`linux-image-cloud-${arch}`, ...packages], arch);
+  const versions = candidates(["linux-image-cloud-amd64", ...packages]);
   const first = Deno.readTextFileSync(`${HERE}guest/first.sh`);
   const recipe = JSON.stringify({ VERSION, arch, release: release(), versions, first, FIRST_MODULES });
   const name = `vm-base-${createHash("sha256").update(recipe).digest("hex").slice(0, 12)}`;
   const whole = (base: GuestBase) =>
     [base.image, base.kernel, base.initramfs].every((p) => Deno.statSync(p).isFile) &&
     Deno.statSync(base.root).isDirectory;
-  return await cached(name, whole, () => Promise.resolve(build(arch, packages, `${CACHE_DIR}/${name}`)));
+  return await cached(name, whole, () => build(arch, packages, `${CACHE_DIR}/${name}`));
 }
 
 if (import.meta.main) console.log(await guestBase());

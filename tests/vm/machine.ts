@@ -7,6 +7,7 @@ import { run } from "../support/random_tree.ts";
 import { appImage } from "./app.ts";
 import { type Arch, type GuestBase, guestBase } from "./base.ts";
 import { Channel } from "./channel.ts";
+import { LOG_SECTOR, replay, type Replayed } from "./disk_log.ts";
 
 /** What a guest is made of. */
 export interface MachineOptions {
@@ -15,6 +16,11 @@ export interface MachineOptions {
   memoryMiB?: number;
   /** Size of a data disk that survives restarts and cuts; without it /var/lib/nyxd is in memory. */
   dataMiB?: number;
+  /**
+   * Chance of a write to the data disk to survive a cut although the guest had not flushed it; without it all survive, as if the guest's
+   * kernel had crashed and the disk had not.
+   */
+  survives?: () => boolean;
   /** Changes to the whole root survive a restart, too; needs a data disk. */
   keepRoot?: boolean;
   /** Boot systemd instead of the small init. */
@@ -53,7 +59,7 @@ export class Machine implements AsyncDisposable {
   /** Builds what is missing, makes the disks, and boots. */
   static async boot(options: MachineOptions = {}): Promise<Machine> {
     const base = await guestBase(options.arch, options.packages);
-    const machine = new Machine(options, base, await appImage(base, options.arch));
+    const machine = new Machine(options, base, await appImage(base));
     try {
       if (options.dataMiB !== undefined) machine.#makeDataDisk(options.dataMiB);
       await machine.start();
@@ -86,11 +92,12 @@ export class Machine implements AsyncDisposable {
   async start(): Promise<void> {
     if (this.#process !== undefined) throw new Error("Could not start the guest: it runs");
     this.#boots++;
+    this.#beginLog();
     const socket = `${this.dir}/agent.sock`;
     await Deno.remove(socket).catch(() => {});
     using listener = Deno.listen({ transport: "unix", path: socket });
-    const child = new Deno.Command("nice", {
-      args: ["-n", "10", this.base.emulator, ...this.#arguments(socket)],
+    const child = new Deno.Command(this.base.emulator, {
+      args: this.#arguments(socket),
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -147,12 +154,32 @@ export class Machine implements AsyncDisposable {
       ...["-serial", `file:${this.dir}/console-${this.#boots}.log`],
       ...disk(image, "readonly=on"),
       ...disk(this.app, "readonly=on"),
-      ...(this.options.dataMiB === undefined ? [] : disk(this.disk, "cache=writeback")),
+      ...this.#dataDisk(),
       ...["-netdev", `user,id=net${ports}`, "-device", "virtio-net-pci,netdev=net,romfile="],
       ...["-device", "virtio-rng-pci"],
       ...["-chardev", `socket,id=agent,path=${socket}`],
       ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=nyx.agent"],
     ];
+  }
+
+  #dataDisk(): string[] {
+    if (this.options.dataMiB === undefined) return [];
+    const logged = this.options.survives === undefined
+      ? [`file=${this.disk},format=raw`]
+      : [`driver=blklogwrites,log-sector-size=${LOG_SECTOR},file.driver=file,file.filename=${this.disk}`]
+        .concat(`log.driver=file,log.filename=${this.#log}`);
+    return ["-drive", ["if=virtio,cache=writeback", ...logged].join(",")];
+  }
+
+  /** Begins a log of what is written; the disk as it is now is kept beside it. */
+  #beginLog(): void {
+    if (this.options.survives === undefined) return;
+    run("cp", ["--sparse=always", this.disk, `${this.disk}.before`]);
+    Deno.writeFileSync(this.#log, new Uint8Array());
+  }
+
+  get #log(): string {
+    return `${this.dir}/data.log`;
   }
 
   /**
@@ -184,13 +211,17 @@ export class Machine implements AsyncDisposable {
     await this.start();
   }
 
-  /** Takes the power away, at once. The data disk keeps what it had been given. */
-  async cut(): Promise<void> {
+  /** Takes the power away, at once. The data disk keeps what was flushed, and of the rest what `survives`. */
+  async cut(): Promise<Replayed | undefined> {
     const child = this.#process;
-    if (child === undefined) return;
+    if (child === undefined) return undefined;
     kill(child);
     await child.status;
     this.#off();
+    const { survives } = this.options;
+    if (survives === undefined) return undefined;
+    Deno.renameSync(`${this.disk}.before`, this.disk);
+    return replay(this.#log, this.disk, survives);
   }
 
   #off(): void {

@@ -1,9 +1,16 @@
 /**
  * `deno task test:vm [NAME…]`: plays the scripted runs of tests/vm/runs in guests under QEMU; all of them, or those whose names begin
- * with one of NAME. `--list` names the runs, `--verbose` shows each step with its seconds. Needs root and what tests/setup.ts installs. Exit code 1 when anything failed.
+ * with one of NAME. `--list` names the runs, `--verbose` shows each step with its seconds.
+ *
+ * `--cuts N [--seed S] [--only OPERATION,…]` cuts the power N times instead. `--bench` compares crun, nyx and podman
+ * in one guest.
+ *
+ * Needs root and what tests/setup.ts installs. Exit code 1 when anything failed.
  */
 
 import { installPackages, RUNTIME_PACKAGES, TEST_PACKAGES } from "../setup.ts";
+import { bench, benchTable } from "./bench.ts";
+import { cutPower } from "./cuts.ts";
 import { play, readRuns, setStage } from "./play.ts";
 import type { Run } from "./script.ts";
 
@@ -33,6 +40,33 @@ async function playAll(runs: Run[], verbose: boolean): Promise<boolean> {
   return failed === 0;
 }
 
+function option(name: string): string | undefined {
+  const at = Deno.args.indexOf(`--${name}`);
+  return at < 0 ? undefined : Deno.args[at + 1];
+}
+
+async function cuts(count: number): Promise<boolean> {
+  const seed = Number(option("seed") ?? Math.floor(Math.random() * 1e9));
+  const only = option("only");
+  console.log(`Cutting the power ${count} times, --seed ${seed}`);
+  const reports = await cutPower({
+    count,
+    seed,
+    ...(only === undefined ? {} : { operations: only.split(",") }),
+    onCut: ({ number, operation, afterMs, disk, faults }) => {
+      console.log(
+        `${faults.length === 0 ? "ok    " : "FAILED"} cut ${number}: ${operation}, after ${afterMs} ms, ${
+          disk?.lost ?? 0
+        } writes lost`,
+      );
+      for (const fault of faults) console.log(fault.replace(/^/gm, "       "));
+    },
+  });
+  const failed = reports.filter((r) => r.faults.length > 0).length;
+  console.log(`${reports.length - failed} passed, ${failed} failed`);
+  return failed === 0;
+}
+
 async function main(): Promise<boolean> {
   const runs = readRuns(RUNS);
   if (Deno.args.includes("--list")) {
@@ -42,6 +76,12 @@ async function main(): Promise<boolean> {
     return true;
   }
   await installPackages([...RUNTIME_PACKAGES, ...TEST_PACKAGES]);
+  const count = option("cuts");
+  if (count !== undefined) return await cuts(Number(count));
+  if (Deno.args.includes("--bench")) {
+    console.log(benchTable(await bench()));
+    return true;
+  }
   const names = Deno.args.filter((a) => !a.startsWith("-"));
   const chosen = names.length === 0 ? runs : runs.filter((r) => names.some((n) => r.name.startsWith(n)));
   if (chosen.length === 0) throw new Error(`No run begins with ${names.join(" or ")}; see --list`);
