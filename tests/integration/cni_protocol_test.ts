@@ -291,6 +291,32 @@ Deno.test("DEL that fails: the container ends all the same, diagnose tells it, t
   host.conf("sticky.conflist", { cniVersion: "1.0.0", name: "sticky", plugins: [{ type: "sticky", mark: "changed" }] });
   Deno.writeTextFileSync(broken, "");
   await first.worker.call("teardown", { id });
+  const told = async () => (await first.worker.call("diagnose", {})).findings.join("\n");
+  assert.match(await told(), /could not be detached/);
+  await setup(first.worker, id, { network: "sticky" });
+  assert.doesNotMatch(await told(), /could not be detached/, "one that is attached anew is not to be taken off");
+  const second = { network: "sticky2", aliases: ["db"] };
+  list(host, "sticky2", [{ type: "sticky" }]);
+  const change = (attachments: NetworkAttachment[]) =>
+    first.worker.call("change", { id, name: "web", attachments, ports: [] });
+  assert.equal((await change([{ network: "sticky" }, second])).endpoints.length, 2);
+  assert.equal((await change([{ network: "sticky" }])).endpoints.length, 1);
+  assert.match(await told(), /could not be detached from network "sticky2"/);
+  assert.deepEqual((await change([{ network: "sticky" }, second])).endpoints.map((e) => e.network), [
+    "sticky",
+    "sticky2",
+  ]);
+  await change([{ network: "sticky" }]);
+  Deno.removeSync(broken);
+  await change([{ network: "sticky" }]);
+  assert.equal(host.cached().length, 1, "what was left of it is gone");
+  host.conf("sticky.conflist", {
+    cniVersion: "1.0.0",
+    name: "sticky",
+    plugins: [{ type: "sticky", mark: "changed again" }],
+  });
+  Deno.writeTextFileSync(broken, "");
+  await first.worker.call("teardown", { id });
   await first.worker.call("release", { id });
   const { findings } = await first.worker.call("diagnose", {});
   assert.match(findings.join("\n"), /could not be detached from network "sticky".*cannot now/);
@@ -300,7 +326,7 @@ Deno.test("DEL that fails: the container ends all the same, diagnose tells it, t
   const { init } = await host.start();
   assert.deepEqual([init.removed, host.cached()], [[id], []]);
   const last = heard().at(-1);
-  assert.deepEqual([last?.command, last?.env.CNI_NETNS, last?.input.mark], ["DEL", "", "as attached"]);
+  assert.deepEqual([last?.command, last?.env.CNI_NETNS, last?.input.mark], ["DEL", "", "changed"]);
 });
 
 Deno.test("a plugin that came after nyxd's start, or that is missing, is refused with what to do", async () => {

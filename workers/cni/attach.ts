@@ -12,7 +12,7 @@ import type { CapabilityArgs } from "./chain.ts";
 import { offers } from "./conflist.ts";
 import { portMappings } from "./reservation.ts";
 import { endpointOf, hostInterfaces } from "./result.ts";
-import type { CniSession, Target } from "./session.ts";
+import { attachmentsOf, type CniSession, type Target } from "./session.ts";
 
 /** What is to be attached. */
 export interface Wanted {
@@ -64,6 +64,8 @@ export async function attach(s: CniSession, wanted: Wanted): Promise<CachedAttac
     gateway,
     bridged: target.bridged,
   };
+  // What an earlier one of that name left goes with this one: plugins know both by container and interface.
+  s.pending.delete(planned);
   s.cache.write(planned);
   let undone: NyxError[] = [];
   try {
@@ -122,7 +124,7 @@ function portIndexes(s: CniSession, netns: Netns, attachments: readonly CachedAt
 
 /** A container that is attached, as the session keeps it; ports are the plugins' affair, not the table's. */
 export function activate(s: CniSession, id: string): ActiveContainer {
-  const attachments = s.cache.of(id).filter((a) => a.result !== undefined && !s.pending.has(a));
+  const attachments = attachmentsOf(s, id).filter((a) => a.result !== undefined);
   using netns = openNetns(s.net.kernel, netnsPath(s.net, id), s.net.buffer);
   const endpoints = attachments.map(({ result, network, ifname, bridged }) =>
     endpointOf(result as NonNullable<typeof result>, { network, ifname, bridged })
@@ -141,7 +143,7 @@ export function activate(s: CniSession, id: string): ActiveContainer {
 
 /** What the daemon is told of a container that is set up. */
 export function describeContainer(s: CniSession, id: string, active: ActiveContainer): NetworkResult {
-  const attachments = s.cache.of(id).sort((a, b) => Number(b.gateway) - Number(a.gateway));
+  const attachments = attachmentsOf(s, id).sort((a, b) => Number(b.gateway) - Number(a.gateway));
   const results = attachments.flatMap(({ result }) => result === undefined ? [] : [result.dns]);
   const dns = {
     nameservers: [...new Set(results.flatMap((d) => d.nameservers))],

@@ -17,7 +17,7 @@ import type { CachedAttachment } from "./cache.ts";
 import { interfacesInside } from "./container.ts";
 import { type Plan, plan, reserve } from "./reservation.ts";
 import { endpointOf } from "./result.ts";
-import type { CniSession } from "./session.ts";
+import { attachmentsOf, type CniSession } from "./session.ts";
 
 /** Request of the `change` operation. */
 export type ChangeRequest = NetworkStage["ops"]["change"]["request"];
@@ -79,7 +79,7 @@ function routeThrough(s: CniSession, id: string, ifname: string, endpoint: Netwo
 
 /** Makes an attachment the one with the default route. */
 function promote(s: CniSession, id: string, network: string): void {
-  const attachment = s.cache.of(id).find((a) => a.network === network);
+  const attachment = attachmentsOf(s, id).find((a) => a.network === network);
   if (attachment?.result === undefined || attachment.gateway) return;
   const { ifname, bridged } = attachment;
   routeThrough(s, id, ifname, endpointOf(attachment.result, { network, ifname, bridged }));
@@ -93,8 +93,8 @@ async function plugIn(
   to: Reservation,
 ): Promise<CachedAttachment[]> {
   const { id, name } = request;
-  const old = new Set(s.cache.of(id).map((a) => a.network));
-  const had = s.cache.of(id).some((a) => a.gateway && planned.wanted.some((w) => w.target.name === a.network));
+  const old = new Set(attachmentsOf(s, id).map((a) => a.network));
+  const had = attachmentsOf(s, id).some((a) => a.gateway && planned.wanted.some((w) => w.target.name === a.network));
   const added: CachedAttachment[] = [];
   try {
     for (const { attachment, target } of planned.wanted) {

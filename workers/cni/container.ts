@@ -10,7 +10,7 @@ import { netnsPath } from "../network/session.ts";
 import { activate, attach, describeContainer, detach } from "./attach.ts";
 import type { CachedAttachment } from "./cache.ts";
 import { checkRange, type Plan, plan, reserve } from "./reservation.ts";
-import type { CniSession } from "./session.ts";
+import { attachmentsOf, type CniSession } from "./session.ts";
 
 /** Request of the `setup` operation. */
 export type SetupRequest = NetworkStage["ops"]["setup"]["request"];
@@ -118,8 +118,8 @@ function isMistaken(error: NyxError, { result }: CachedAttachment): boolean {
 /** What CHECK says of a container's attachments: what is not as its plugins made it. */
 export async function checkContainer(s: CniSession, id: string): Promise<string[]> {
   const problems: string[] = [];
-  for (const attachment of s.cache.of(id)) {
-    if (attachment.result === undefined || s.pending.has(attachment)) continue;
+  for (const attachment of attachmentsOf(s, id)) {
+    if (attachment.result === undefined) continue;
     const errors = await s.chain.check(attachment, attachment.result.raw);
     problems.push(...errors.filter((e) => !isMistaken(e, attachment)).map((e) => e.message));
   }
@@ -136,8 +136,8 @@ const MENDING = new Set(["portmap", "firewall"]);
  */
 export async function mend(s: CniSession, id: string): Promise<string[]> {
   const errors: NyxError[] = [];
-  for (const attachment of s.cache.of(id)) {
-    if (attachment.result === undefined || s.pending.has(attachment)) continue;
+  for (const attachment of attachmentsOf(s, id)) {
+    if (attachment.result === undefined) continue;
     errors.push(...await s.chain.mend(attachment, attachment.result.raw, MENDING));
   }
   return [...errors.map((e) => e.message), ...await checkContainer(s, id)];

@@ -3,7 +3,7 @@
 import type { NetworkStage, PathFacts } from "../protocol.ts";
 import { facts as nativeFacts } from "../network/facts.ts";
 import { checkContainer } from "./container.ts";
-import type { CniSession } from "./session.ts";
+import { attachmentsOf, type CniSession } from "./session.ts";
 
 /** Request of the `facts` operation. */
 export type FactsRequest = NetworkStage["ops"]["facts"]["request"];
@@ -13,7 +13,7 @@ export async function facts(s: CniSession, request: FactsRequest): Promise<PathF
   const found = nativeFacts(s.net, request);
   const { id } = request;
   if (id === undefined) return { ...found, cni: { plugins: [], problems: [] } };
-  const attachments = s.cache.of(id);
+  const attachments = attachmentsOf(s, id);
   const plugins = [...new Set(attachments.flatMap((a) => a.list.plugins.map((p) => p.type)))];
   return { ...found, cni: { plugins, problems: await checkContainer(s, id) } };
 }

@@ -160,6 +160,12 @@ export async function ensureNetwork(s: CniSession, definition: NetworkDefinition
 /** Takes a network away. Missing is no error. */
 export function removeNetwork(s: CniSession, name: string): void {
   if (!s.managed.has(name)) return;
+  const rest = s.pending.all().find((p) => p.attachment.network === name);
+  if (rest !== undefined) {
+    throw new NyxError("failed_precondition", `Could not remove network ${name}: ${rest.text}`, {
+      context: { network: name },
+    });
+  }
   const user = s.cache.ids().find((id) => s.cache.of(id).some((a) => a.network === name));
   if (user !== undefined) {
     const holder = s.net.leases.get(user)?.name ?? user.slice(0, 12);

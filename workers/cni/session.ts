@@ -77,6 +77,11 @@ export interface Target {
   network?: Network;
 }
 
+/** Attachments of a container that count: not those that are only waiting to be taken off. */
+export function attachmentsOf(s: CniSession, id: string): CachedAttachment[] {
+  return s.cache.of(id).filter((a) => !s.pending.has(a));
+}
+
 /** Reads the configuration directory. */
 export function rediscover(s: CniSession): Discovery {
   const found = discover(s.confDir, new Set(s.managed.keys()));
