@@ -8,15 +8,11 @@ import { IgnoreRules } from "../build/ignore.ts";
 import { walk } from "../build/context.ts";
 import type { Context } from "../context.ts";
 import { escapeControls } from "../render/escape.ts";
+import { FileChanges } from "./changes.ts";
 import { membersOf } from "./members.ts";
 import { progressWriter } from "./progress.ts";
 import type { Project } from "./source.ts";
 import { type WatchRule, watchRules, type WatchWork, workOf } from "./watch_rules.ts";
-
-/** Changes within this time of each other are one. */
-const QUIET_MS = 100;
-/** Longest that a stream of changes is gathered. */
-const GATHER_MS = 1000;
 
 function tryRead(path: string): string | undefined {
   try {
@@ -76,7 +72,7 @@ export class ProjectWatch {
 
   /** Watches until the signal aborts. A change that cannot be carried over is told, and the watch goes on. */
   async run(signal: AbortSignal): Promise<void> {
-    const changes = this.#changes(signal);
+    const changes = new FileChanges(this.#rules.map((rule) => rule.path), signal);
     const services = [...new Set(this.#rules.map((r) => r.service))].join(", ");
     this.#say(`Watching files of ${services}`);
     const initial = this.#rules.filter((r) => r.initialSync && r.action.startsWith("sync"));
@@ -97,54 +93,6 @@ export class ProjectWatch {
 
   #say(text: string): void {
     this.#context.err.text(` ${this.#context.paintErr.cyan("⟳")} ${escapeControls(text)}\n`);
-  }
-
-  /** Changed paths, gathered until it is quiet for a moment. */
-  async *#changes(signal: AbortSignal): AsyncGenerator<Set<string>, void, void> {
-    const roots = new Set(this.#rules.map((r) => r.path));
-    const dirs = [...roots].filter((path) => kindOf(path) === "dir");
-    // An editor that writes a new file and renames it takes the watched one away: its directory is watched instead.
-    const parents = new Set(
-      [...roots].filter((p) => kindOf(p) !== "dir").map((p) => p.slice(0, p.lastIndexOf("/")) || "/"),
-    );
-    const watchers = [
-      ...(dirs.length === 0 ? [] : [Deno.watchFs(dirs, { recursive: true })]),
-      ...(parents.size === 0 ? [] : [Deno.watchFs([...parents], { recursive: false })]),
-    ];
-    let paths = new Set<string>();
-    let first = 0;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let wake: PromiseWithResolvers<void> = Promise.withResolvers();
-    const note = async (watcher: Deno.FsWatcher) => {
-      for await (const event of watcher) {
-        if (event.kind === "access") continue;
-        if (paths.size === 0) first = performance.now();
-        for (const path of event.paths) paths.add(path);
-        clearTimeout(timer);
-        const wait = Math.max(0, Math.min(QUIET_MS, first + GATHER_MS - performance.now()));
-        timer = setTimeout(() => wake.resolve(), wait);
-      }
-    };
-    const over = () => {
-      for (const watcher of watchers) watcher.close();
-      wake.resolve();
-    };
-    signal.addEventListener("abort", over, { once: true });
-    const noting = Promise.all(watchers.map(note));
-    try {
-      while (!signal.aborted) {
-        await wake.promise;
-        wake = Promise.withResolvers();
-        const gathered = paths;
-        paths = new Set();
-        if (gathered.size > 0 && !signal.aborted) yield gathered;
-      }
-    } finally {
-      clearTimeout(timer);
-      if (!signal.aborted) over();
-      signal.removeEventListener("abort", over);
-      await noting;
-    }
   }
 
   async #do(work: WatchWork): Promise<void> {

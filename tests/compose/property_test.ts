@@ -4,6 +4,11 @@ import { serviceHash } from "../../daemon/compose/hash.ts";
 import { isNoop, planProject } from "../../daemon/compose/plan/plan.ts";
 import { printPlan } from "../../daemon/compose/plan/text.ts";
 import { printModel } from "../../daemon/compose/print.ts";
+import { imageOf } from "../../daemon/compose/print.ts";
+import { applyPlan } from "../../daemon/compose/reconcile/apply.ts";
+import { takeDownProject } from "../../daemon/compose/reconcile/down.ts";
+import { observe } from "../../daemon/compose/reconcile/observe.ts";
+import { FakeEngine } from "./engine.ts";
 import { applied, emptyWorld, load, PLAN, upWorld } from "./memory.ts";
 
 /** Small deterministic generator (mulberry32). */
@@ -78,6 +83,16 @@ function randomProject(seed: number): { text: string; reordered: string } {
   return { text: JSON.stringify(whole), reordered: JSON.stringify(reversed(whole), null, 1) };
 }
 
+/** The same project so that it can run: no two services ask for one port, and what is waited for to be healthy has its image's check. */
+function runnable(text: string): string {
+  const whole = JSON.parse(text) as { services: Record<string, { ports?: unknown; healthcheck?: unknown }> };
+  for (const service of Object.values(whole.services)) {
+    if (service.ports !== undefined) service.ports = ["80"];
+    delete service.healthcheck;
+  }
+  return JSON.stringify(whole);
+}
+
 /** The same data with all keys the other way round. */
 function reversed(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(reversed);
@@ -125,6 +140,34 @@ Deno.test("property: from any project to any other, one plan suffices; steps com
     assert.ok(isNoop(again), `seed ${seed}\n${printPlan(plan)}\n${printPlan(again)}`);
     const ids = plan.steps.map((s) => s.id);
     assert.equal(new Set(ids).size, ids.length, `seed ${seed}: ids are unique`);
+  }
+});
+
+Deno.test("property: applied to a daemon that keeps state, a plan leaves nothing to do, from any project to any other, and down leaves nothing", async () => {
+  for (const seed of SEEDS.slice(0, 60)) {
+    const engine = new FakeEngine();
+    const signal = new AbortController().signal;
+    const texts = [seed, seed + 1000, seed].map((n) => runnable(randomProject(n).text));
+    for (const text of texts) {
+      const project = await load(text);
+      for (const name of Object.keys(project.model.services)) {
+        for (let n = 1; n < 5; n++) engine.behaviour.set(`shop-${name}-${n}`, { health: "healthy", imageCheck: true });
+        // What is built is there already: this daemon builds nothing.
+        engine.images.set(imageOf(project.model, name), "sha256:built");
+      }
+      const plan = async () =>
+        planProject(project, await observe(engine, project), { ...PLAN, removeOrphans: true, pull: "missing" });
+      await applyPlan(await plan(), project, engine, {
+        files: { filesDir: "", secretsDir: "", layOut: () => Promise.resolve(), lost: () => Promise.resolve(false) },
+        signal,
+        onEvent: () => {},
+        action: "bring it up",
+      });
+      const again = await plan();
+      assert.ok(isNoop(again), `seed ${seed}\n${printPlan(again)}`);
+    }
+    await takeDownProject(engine, { name: "shop" }, { remove_volumes: true }, { signal, onEvent: () => {} });
+    assert.deepEqual([engine.names, engine.objects], [[], []], `seed ${seed}`);
   }
 });
 

@@ -2,6 +2,9 @@
 
 const MAIN = new URL("../../cli/main.ts", import.meta.url).pathname;
 
+/** Longest wait for one text, milliseconds. */
+const LATE_MS = 60_000;
+
 /** A `nyx` on a terminal of its own (util-linux's script), driven by what is written to its keyboard. */
 export async function onTerminal(
   socket: string,
@@ -27,10 +30,16 @@ export async function onTerminal(
   const writer = child.stdin.getWriter();
   await drive({
     async until(text) {
-      while (!screen.includes(text)) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error(`The terminal ended before ${JSON.stringify(text)}: ${JSON.stringify(screen)}`);
-        screen += value;
+      // Whoever waits for what never comes is told what did.
+      const late = setTimeout(() => child.kill("SIGTERM"), LATE_MS);
+      try {
+        while (!screen.includes(text)) {
+          const { value, done } = await reader.read();
+          if (done) throw new Error(`The terminal ended before ${JSON.stringify(text)}: ${JSON.stringify(screen)}`);
+          screen += value;
+        }
+      } finally {
+        clearTimeout(late);
       }
     },
     type: (text) => writer.write(new TextEncoder().encode(text)),
