@@ -342,3 +342,19 @@ Deno.test("a plugin that came after nyxd's start, or that is missing, is refused
     /plugins\/late: .*restart nyxd/,
   );
 });
+
+Deno.test("a configuration directory that is made after nyxd's start: its networks are known within seconds, and told", async () => {
+  await using host = new CniHost();
+  Deno.removeSync(host.confDir);
+  const { worker, init } = await host.start();
+  assert.deepEqual(init.discovered, []);
+  const id = randomId();
+  assert.match((await failure(setup(worker, id, { network: "lo" }))).message, /Could not find network "lo"/);
+  Deno.mkdirSync(host.confDir);
+  host.conf("lo.conf", { cniVersion: "1.0.0", name: "lo", type: "loopback" });
+  assert.equal((await setup(worker, id, { network: "lo" })).endpoints[0]?.interface, "lo");
+  await worker.call("teardown", { id });
+  for (let i = 0; i < 400 && worker.events.length === 0; i++) await new Promise((r) => setTimeout(r, 25));
+  const event = worker.events.at(-1);
+  assert.deepEqual(event?.kind === "networks" ? event.networks.map((n) => n.name) : event, ["lo"]);
+});

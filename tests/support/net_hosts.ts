@@ -140,6 +140,8 @@ type Ops = NetworkStage["ops"];
 export class NetworkWorker {
   /** The process, to be killed in tests of crashes. */
   readonly process: Deno.ChildProcess;
+  /** What the worker told unasked. */
+  readonly events: NetworkStage["event"][] = [];
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
   readonly #done: Promise<void>;
@@ -194,7 +196,16 @@ export class NetworkWorker {
       const lines = (rest + text).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
-        const answer = JSON.parse(line) as { id: number; result?: unknown; error?: ErrorData };
+        const answer = JSON.parse(line) as {
+          id: number;
+          result?: unknown;
+          error?: ErrorData;
+          event?: NetworkStage["event"];
+        };
+        if (answer.event !== undefined) {
+          this.events.push(answer.event);
+          continue;
+        }
         const pending = this.#pending.get(answer.id);
         this.#pending.delete(answer.id);
         if (answer.error !== undefined) pending?.reject(fromErrorData(answer.error));

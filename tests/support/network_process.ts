@@ -18,6 +18,12 @@ const permissions = binDir === undefined
   ? networkPermissions(baseDir)
   : cniPermissions(baseDir, { binDir, confDir, plugins: pluginsIn(binDir) });
 
+const encoder = new TextEncoder();
+
+function say(value: unknown): void {
+  Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(value)}\n`));
+}
+
 const host = new WorkerHost<NetworkStage>({
   name: "network",
   start: () =>
@@ -25,12 +31,12 @@ const host = new WorkerHost<NetworkStage>({
       type: "module",
       deno: { permissions },
     }),
+  onEvent: (event) => say({ event }),
   onLog: (level, msg, fields) => {
     if (level !== "debug" && Deno.env.get("NYX_TEST_LOG") === "1") console.error(level, msg, JSON.stringify(fields));
   },
 });
 
-const encoder = new TextEncoder();
 let rest = "";
 const open = new Set<Promise<void>>();
 for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
@@ -41,9 +47,7 @@ for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream()
     const answer = host.call(op, payload).then(
       (result) => ({ id, result }),
       (e) => ({ id, error: toErrorData(e) }),
-    ).then((value) => {
-      Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(value)}\n`));
-    });
+    ).then(say);
     open.add(answer);
     answer.finally(() => open.delete(answer));
   }

@@ -2,8 +2,8 @@
 
 /** Changes come in bursts: an editor writes, renames, and touches. */
 const SETTLE_MS = 100;
-/** How often a directory is looked for that is not there yet. */
-const SEARCH_MS = 5000;
+/** How often a directory is looked at that cannot be watched. */
+const SEARCH_MS = 2000;
 
 /** Watches one directory until it is disposed. */
 export class ConfigWatch implements Disposable {
@@ -22,20 +22,20 @@ export class ConfigWatch implements Disposable {
     this.#onChange = onChange;
   }
 
-  /** Begins; a directory that is missing is looked for now and then. */
+  /** Begins; a directory that is missing, or that the host has no watch left for, is looked at now and then. */
   start(): void {
     if (this.#open()) return;
     this.#search = setInterval(() => {
-      if (this.#open()) this.#onChange();
+      this.#open();
+      this.#onChange();
     }, SEARCH_MS);
   }
 
   #open(): boolean {
     try {
       this.#watcher = Deno.watchFs(this.#dir, { recursive: false });
-    } catch (e) {
-      if (e instanceof Deno.errors.NotFound) return false;
-      throw e;
+    } catch {
+      return false;
     }
     clearInterval(this.#search);
     void this.#follow(this.#watcher);
