@@ -26,7 +26,7 @@ export class Builder implements BuildService {
   /** @param deps the daemon's other parts */
   constructor(deps: BuildDeps) {
     this.#deps = deps;
-    this.#paths = new BuildPaths(deps.baseDir);
+    this.#paths = new BuildPaths(deps.baseDir, deps.programPath);
   }
 
   /** Removes what builds of a daemon that was killed have left. */

@@ -28,6 +28,8 @@ export interface BuildDeps {
   /** Proxy variables of the daemon, for RUN and for ADD from the web. */
   proxies: Readonly<Record<string, string>>;
   log: Logger;
+  /** PATH of the programs that builds start; default that of place.ts. */
+  programPath?: string;
   images: {
     ensure(ref: string, options: EnsureOptions): Promise<ImageHandle>;
     readonly builds: BuildImages;

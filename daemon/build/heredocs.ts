@@ -56,6 +56,16 @@ function copied(instruction: Instruction, files: Map<string, string>): string {
   return ["COPY", ...flags, `--from=${HEREDOC_CONTEXT}`, ...sources, words.at(-1)].join(" ");
 }
 
+/** Words of a SHELL instruction; undefined for one that buildah will refuse. */
+function shellOf(rest: string): string[] | undefined {
+  try {
+    const words: unknown = JSON.parse(rest);
+    return Array.isArray(words) && words.every((w) => typeof w === "string") ? words : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Replaces all here-documents; a file without any stays as it is.
  *
@@ -72,7 +82,7 @@ export function rewriteHeredocs(text: string): Rewritten {
   for (const instruction of instructions) {
     const { name, rest, line, endLine, documents } = instruction;
     if (name === "FROM") shell = ["/bin/sh", "-c"];
-    if (name === "SHELL") shell = JSON.parse(rest);
+    if (name === "SHELL") shell = shellOf(rest) ?? shell;
     if (documents.length === 0) continue;
     out.push(...lines.slice(at, line - 1));
     if (name === "RUN") {

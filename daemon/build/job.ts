@@ -89,6 +89,7 @@ export class BuildJob {
     using held = new DisposableStack();
     held.use(this.#agents);
     let network: JobNetwork | undefined;
+    let ended = false;
     try {
       await this.#prepare();
       const [bases] = await this.#both(this.#bases(held), this.#unpack());
@@ -103,14 +104,18 @@ export class BuildJob {
         ssh: await this.#ssh(),
         heredocs: this.#hasHeredocs,
       });
-      return await this.#takeResult();
+      const result = await this.#takeResult();
+      ended = true;
+      return result;
     } catch (e) {
       throw signal.aborted ? signal.reason : e;
     } finally {
       this.stop();
-      await network?.release();
-      await removeCgroup(this.#cgroup);
+      const released = network?.release();
+      // crun has removed it where all steps came to their end.
+      if (!ended) await removeCgroup(this.#cgroup);
       await this.#deps.removeTree(this.#job.dir);
+      await released;
     }
   }
 

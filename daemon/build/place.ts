@@ -34,8 +34,11 @@ export interface JobPaths {
 
 /** Paths of all builds. */
 export class BuildPaths {
-  /** @param baseDir the daemon's */
-  constructor(readonly baseDir: string) {}
+  /**
+   * @param baseDir the daemon's
+   * @param programPath where buildah and what it starts are found
+   */
+  constructor(readonly baseDir: string, readonly programPath: string = PROGRAM_PATH) {}
 
   /** All of it. */
   get root(): string {
@@ -75,7 +78,7 @@ export class BuildPaths {
   environment(job: JobPaths, proxies: Readonly<Record<string, string>>): Record<string, string> {
     return {
       ...proxies,
-      PATH: PROGRAM_PATH,
+      PATH: this.programPath,
       HOME: this.root,
       TMPDIR: job.tmp,
       CONTAINERS_CONF: `${this.root}/containers.conf`,

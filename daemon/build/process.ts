@@ -11,7 +11,7 @@ import { PROGRAM_PATH } from "./place.ts";
  */
 const SCRIPT = `command -v buildah >/dev/null 2>&1 || exit 127
 exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc --propagation slave \\
-  /bin/sh -c 'umount -l /sys/fs/cgroup/unified 2>/dev/null; exec buildah "$@"' buildah "$@"`;
+  /bin/sh -c '[ -d /sys/fs/cgroup/unified ] && umount -l /sys/fs/cgroup/unified 2>/dev/null; exec buildah "$@"' buildah "$@"`;
 
 /** Removes the cgroup of a build that was ended by force. */
 const REMOVE_CGROUP = `for d in "/sys/fs/cgroup$1" /sys/fs/cgroup/*"$1"; do

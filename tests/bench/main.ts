@@ -3,7 +3,7 @@
  *
  *     deno run -A tests/bench/main.ts [rounds] [row …]
  *
- * Rows: run exec ps many pull memory version, and many100 by name alone; `disk` puts all state on the disk. Ratios count;
+ * Rows: run exec ps many compose build pull memory version, and many100 by name alone; `disk` puts all state on the disk. Ratios count;
  * absolute times are the machine's.
  */
 
@@ -13,6 +13,7 @@ import { busyboxImage, pushLayout } from "../support/oci.ts";
 import { splitTar } from "../support/split_tar.ts";
 import { startRegistry } from "../support/registry.ts";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
+import { rowBuild, rowCompose } from "./compose_rows.ts";
 import { alternate, judge, print, timed } from "./measure.ts";
 import { cpuMs, installed, ownCpuMs, type Peer, pssMiB, sh, startDocker, startPodman } from "./peers.ts";
 
@@ -277,6 +278,8 @@ async function main(): Promise<void> {
     if (wants("exec")) await rowExec(bench);
     if (wants("many")) await rowMany(bench, 20, 2);
     if (wanted.has("many100")) await rowMany(bench, 100, 1);
+    if (wants("compose")) await rowCompose(bench, dir, Math.min(rounds, 7));
+    if (wants("build")) await rowBuild(bench, dir, Math.min(rounds, 7));
     if (wants("pull")) await pulls(bench, dir, registry.port);
     if (wants("memory")) {
       // Workers for pulls end after a minute without one.

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import type { Nyxd } from "../support/daemon.ts";
 import { startNyxd } from "../support/daemon.ts";
-import { busyboxImage } from "../support/oci.ts";
 import { startWorld, type World } from "../support/world.ts";
 
 async function write(dir: string, files: Record<string, string>): Promise<void> {
@@ -316,19 +315,3 @@ async function withLibraries(program: string, to: string): Promise<void> {
     await Deno.copyFile(file, `${to}${file}`);
   }
 }
-
-Deno.test("nyx build without buildah says how to install it", async () => {
-  const nothing = await Deno.makeTempDir();
-  try {
-    busyboxImage({ dir: `${nothing}/layout` });
-    const { runBuildah, NOT_INSTALLED } = await import("../../daemon/build/process.ts");
-    const code = await runBuildah(["version"], {
-      env: { PATH: nothing },
-      signal: new AbortController().signal,
-      sink: () => Promise.resolve(),
-    });
-    assert.equal(code, NOT_INSTALLED);
-  } finally {
-    await Deno.remove(nothing, { recursive: true });
-  }
-});
