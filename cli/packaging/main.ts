@@ -18,7 +18,7 @@ import {
   DEFAULT_PATHS,
   HOST_ARCHITECTURE,
 } from "./compile.ts";
-import { deb, PACKAGE } from "./debian/deb.ts";
+import { COMPRESSIONS, deb, type DebOptions, PACKAGE } from "./debian/deb.ts";
 import { install } from "./install.ts";
 import { archiveBundles, billOfMaterials, planRelease, writeChecksums } from "./release.ts";
 import { PROGRAMS } from "./stage.ts";
@@ -80,18 +80,13 @@ async function compileBoth(bundles: Bundles, wanted: readonly Architecture[], pa
 }
 
 /** Makes the packages, and gives their names. */
-async function packages(wanted: readonly Architecture[], bill: string, deno?: string): Promise<string[]> {
+async function packages(wanted: readonly Architecture[], options: Partial<DebOptions>): Promise<string[]> {
   const made: string[] = [];
+  const sbom = await billOfMaterials(ROOT);
   for (const architecture of wanted) {
-    const path = await deb({
-      root: ROOT,
-      outDir: DIST,
-      architecture,
-      sbom: bill,
-      ...(deno === undefined ? {} : { deno }),
-    });
+    const path = await deb({ root: ROOT, outDir: DIST, sbom, ...options, architecture });
     say(path);
-    made.push(path.slice(DIST.length + 1));
+    made.push(path.split("/").at(-1) ?? "");
   }
   return made;
 }
@@ -106,7 +101,7 @@ async function release(flags: Flags): Promise<void> {
   const texts = { [`nyx-${version}.cdx.json`]: bill, [`nyx-${version}-changes.md`]: `${notes.text}\n` };
   for (const [name, content] of Object.entries(texts)) Deno.writeTextFileSync(`${DIST}/${name}`, content);
   const archive = await archiveBundles(ROOT, bundles, version);
-  const debs = await packages(wanted, bill);
+  const debs = await packages(wanted, {});
   await writeChecksums(DIST, [...executables, ...Object.keys(texts), archive, ...debs]);
   for (const name of [...Object.keys(texts), archive, "SHA256SUMS"]) say(`${DIST}/${name}`);
 }
@@ -163,13 +158,22 @@ const TASKS: Readonly<Record<string, Task>> = {
     flags: {
       arch: { ...ARCH_FLAG.arch, help: `amd64 or arm64 (default this machine's, ${HOST_ARCHITECTURE})` },
       deno: { type: "value", value: "FILE", help: "deno binary to carry (default this one, for other machines npm's)" },
+      out: { type: "value", value: "DIR", help: "directory of the package (default dist)" },
+      compression: {
+        type: "value",
+        value: "NAME",
+        help: `${COMPRESSIONS.join(", ")} (default xz, which takes a minute)`,
+      },
     },
     async run(flags) {
-      await packages(
-        text(flags, "arch") === undefined ? [HOST_ARCHITECTURE] : architectures(flags),
-        await billOfMaterials(ROOT),
-        text(flags, "deno"),
-      );
+      const [deno, outDir, compression] = [text(flags, "deno"), text(flags, "out"), text(flags, "compression")];
+      const known = COMPRESSIONS.find((name) => name === (compression ?? "xz"));
+      if (known === undefined) throw invalid("--compression", compression, `use ${COMPRESSIONS.join(", ")}`);
+      await packages(text(flags, "arch") === undefined ? [HOST_ARCHITECTURE] : architectures(flags), {
+        compression: known,
+        ...(deno === undefined ? {} : { deno }),
+        ...(outDir === undefined ? {} : { outDir }),
+      });
     },
   },
   release: {

@@ -77,6 +77,11 @@ cat /precious/file
 ls -d /var/cache/nyx /run/nyxd /etc/systemd/system/multi-user.target.wants/nyxd.service 2>/dev/null || echo nothing else is left
 getent group nyx || echo no group
 grep -c /var/lib/nyxd /proc/self/mountinfo || true
+dpkg -i /second.deb >/dev/null
+mkdir /var/lib/nyxd/disk; mount -t proc disk /var/lib/nyxd/disk
+dpkg -P ${PACKAGE} 2>&1 >/dev/null | sed 's/^dpkg: //'
+ls /var/lib/nyxd
+umount /var/lib/nyxd/disk; rmdir /var/lib/nyxd/disk
 rm -r /var/lib/nyxd/volumes/data
 dpkg -i /second.deb >/dev/null; dpkg -P ${PACKAGE} >/dev/null 2>&1
 ls -d /var/lib/nyxd 2>/dev/null || echo no data
@@ -108,6 +113,9 @@ mine
 nothing else is left
 no group
 0
+/var/lib/nyxd is kept: something is mounted below it; unmount it, and delete the directory by hand.
+disk
+volumes
 no data
 `;
 

@@ -81,9 +81,15 @@ export async function setStage(runs: readonly Run[]): Promise<Stage> {
 }
 
 async function onHost(command: string, ports: ReadonlyMap<string, number>): Promise<{ code: number; output: string }> {
-  const env = Object.fromEntries([...ports].map(([name, port]) => [name, String(port)]));
+  const env = { DENO: Deno.execPath(), ...Object.fromEntries([...ports].map(([name, port]) => [name, String(port)])) };
   const signal = AbortSignal.timeout(COMMAND_SECONDS * 1000);
-  const child = new Deno.Command("sh", { args: ["-c", `exec 2>&1\n${command}`], env, stdin: "null", signal });
+  const child = new Deno.Command("sh", {
+    args: ["-c", `exec 2>&1\n${command}`],
+    cwd: new URL("../..", import.meta.url).pathname,
+    env,
+    stdin: "null",
+    signal,
+  });
   const { code, stdout } = await child.output();
   return { code, output: new TextDecoder().decode(stdout) };
 }

@@ -14,7 +14,7 @@
  * Up .* (healthy) (re)                         a line that ends with (re) is a regular expression
  * ...                                          any number of lines
  *
- * host$ curl -s http://127.0.0.1:$WEB          typed on this machine
+ * host$ curl -s http://127.0.0.1:$WEB          typed on this machine, in the repository; $DENO is the deno that runs
  *
  * @restart                                     the guest is restarted; @cut takes its power away and starts it again
  * ```

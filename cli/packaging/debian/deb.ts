@@ -22,6 +22,9 @@ import { POSTINST, POSTRM, PRERM } from "./scripts.ts";
 /** Name of the package. */
 export const PACKAGE = "nyx-engine";
 
+/** How dpkg-deb can compress it. */
+export const COMPRESSIONS = ["xz", "gzip", "none"] as const;
+
 const LIB = "/usr/lib/nyx";
 const DOC = `/usr/share/doc/${PACKAGE}`;
 /** npm packages that hold the runtime, by architecture. */
@@ -38,7 +41,7 @@ export interface DebOptions {
   /** Binary of the runtime to carry, instead of this machine's or npm's. */
   deno?: string;
   /** Default xz, which takes most of a minute. */
-  compression?: "xz" | "gzip" | "none";
+  compression?: (typeof COMPRESSIONS)[number];
   /** Bill of materials to put beside the copyright. */
   sbom?: string;
 }
@@ -159,7 +162,9 @@ const OVERRIDES = [
   "hardening-no-relro",
   "spelling-error-in-binary",
   "binary-has-unneeded-section",
-].map((tag) => `${PACKAGE}: ${tag} *usr/lib/nyx/deno*\n`).join("");
+].map((tag) => `${PACKAGE}: ${tag} *usr/lib/nyx/deno*\n`).join("") +
+  // nyxd runs under other inits, too; who has one starts it as any daemon.
+  `${PACKAGE}: package-supports-alternative-init-but-no-init.d-script *nyxd.service*\n`;
 
 async function fill(tree: Tree, options: DebOptions, scratch: string): Promise<void> {
   const { root, version = VERSION } = options;

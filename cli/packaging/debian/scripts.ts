@@ -63,22 +63,26 @@ fi
 export const POSTRM = `#!/bin/sh
 set -e
 
-# Mount points at and below the data directory, the deepest first.
+# Mount points below the data directory, the deepest first; with an argument those that nyx made: a whole disk is the administrator's.
 mounts_below() {
-  awk -v base=${BASE} '$5 == base || index($5, base "/") == 1 { print $5 }' /proc/self/mountinfo | sort -r
+  awk -v base=${BASE}/ -v own="$1" 'index($5, base) == 1 {
+    for (i = 7; i < NF && $i != "-"; i++) { }
+    if (own == "" || $4 != "/" || $(i + 1) ~ /^(overlay|tmpfs|ramfs|nsfs)$/) print $5
+  }' /proc/self/mountinfo | sort -r
 }
 
 purge_data() {
   [ -d ${BASE} ] || return 0
-  mounts_below | while IFS= read -r mount; do umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null || true; done
-  # What is mounted there is the host's, such as a bind-mounted home: nothing is deleted while it can be reached from here.
+  mounts_below own | while IFS= read -r mount; do umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null || true; done
+  # Nothing is deleted while something of the host's can be reached from here.
   if [ -n "$(mounts_below)" ]; then
     echo "${BASE} is kept: something is mounted below it; unmount it, and delete the directory by hand." >&2
     return 0
   fi
   find ${BASE} -xdev -mindepth 1 -maxdepth 1 ! -name volumes -exec rm -rf --one-file-system {} +
-  rmdir ${BASE}/volumes ${BASE} 2>/dev/null || true
-  if [ -d ${BASE} ]; then
+  rmdir ${BASE}/volumes 2>/dev/null || true
+  rmdir ${BASE} 2>/dev/null || true
+  if [ -d ${BASE}/volumes ]; then
     echo "${BASE}/volumes is kept: volumes hold data of containers. To delete it: rm -r ${BASE}" >&2
   fi
 }
