@@ -57,6 +57,19 @@ function toJob(step: PlanStep, plan: ComposePlan, steps: Steps): Job {
   };
 }
 
+/** What may fail becomes a warning, and counts no more. */
+function forgive(
+  outcomes: Map<string, Outcome>,
+  mayFail: (id: string) => boolean,
+  onWarning: (message: string) => void,
+): void {
+  for (const [id, outcome] of outcomes) {
+    if (outcome.state === "done" || !mayFail(id)) continue;
+    onWarning(`${id} ${outcome.state}: ${outcome.state === "failed" ? outcome.error.message : outcome.reason}`);
+    outcomes.delete(id);
+  }
+}
+
 /** The error that tells everything that was not done. */
 function failure(action: string, outcomes: ReadonlyMap<string, Outcome>, signal: AbortSignal): NyxError | undefined {
   const failed = [...outcomes].flatMap(([id, o]) => o.state === "failed" ? [{ id, error: o.error }] : []);
@@ -110,13 +123,15 @@ export async function applyPlan(
     onPull: (ref, progress) => options.onEvent({ event: "pull", ref, progress }),
   });
   const optional = optionalServices(plan);
+  const mayFail = (id: string) => optional.has(byId.get(id)?.service ?? "") || steps.rollouts.tolerates(id);
   const run = (chosen: readonly PlanStep[]) =>
     runGraph(chosen.map((step) => toJob(step, plan, steps)), {
       signal: options.signal,
-      tolerated: (id) => optional.has(byId.get(id)?.service ?? "") || steps.rollouts.tolerates(id),
+      tolerated: mayFail,
       onState: tell,
     });
   const outcomes = await run(options.only === "rest" ? [] : plan.steps.filter((s) => FIRST.has(s.action)));
+  forgive(outcomes, mayFail, onWarning);
   const images = failure(options.action, outcomes, options.signal);
   if (images !== undefined) {
     images.message += "; no container was touched";
@@ -125,12 +140,7 @@ export async function applyPlan(
   const rest = options.only === "images" ? [] : plan.steps.filter((s) => !FIRST.has(s.action));
   for (const [id, outcome] of await run(rest)) outcomes.set(id, outcome);
   const settled = await steps.rollouts.settle();
-  for (const [id, outcome] of outcomes) {
-    if (outcome.state === "done") continue;
-    if (!optional.has(byId.get(id)?.service ?? "") && !steps.rollouts.tolerates(id)) continue;
-    onWarning(`${id} ${outcome.state}: ${outcome.state === "failed" ? outcome.error.message : outcome.reason}`);
-    outcomes.delete(id);
-  }
+  forgive(outcomes, mayFail, onWarning);
   const problem = failure(options.action, outcomes, options.signal);
   if (problem !== undefined) {
     if (settled.length > 0) problem.message += `; ${settled.join("; ")}`;
