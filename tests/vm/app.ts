@@ -8,6 +8,7 @@ import { busyboxImage, busyboxLayer, tagInLayout } from "../support/oci.ts";
 import { CACHE_DIR, cached } from "../support/debian_root.ts";
 import { run } from "../support/random_tree.ts";
 import { type Arch, type GuestBase, guestBase, makeImage } from "./base.ts";
+import { pruneCache } from "./cache.ts";
 
 /** The checkout that runs in the guest. */
 const ROOT = Deno.env.get("NYX_VM_SOURCE") ?? new URL("../../", import.meta.url).pathname;
@@ -164,22 +165,6 @@ async function stageFiles(base: GuestBase, stage: string): Promise<void> {
   images(base, stage);
 }
 
-/** Removes disks of the past; one that is in use goes on being there for who has it open. */
-function prune(current: string): void {
-  const all = [...Deno.readDirSync(CACHE_DIR)].map((e) => e.name).filter((n) => /^vm-app-[0-9a-f]+\.json$/.test(n));
-  const age = (name: string) => Deno.statSync(`${CACHE_DIR}/${name}`).mtime?.getTime() ?? 0;
-  const old = all.map((n) => n.replace(".json", "")).filter((n) => n !== current);
-  for (const name of old.sort((a, b) => age(`${b}.json`) - age(`${a}.json`)).slice(KEEP)) {
-    for (const suffix of [".json", ".ext4", ".lock"]) {
-      try {
-        Deno.removeSync(`${CACHE_DIR}/${name}${suffix}`);
-      } catch (e) {
-        if (!(e instanceof Deno.errors.NotFound)) throw e;
-      }
-    }
-  }
-}
-
 /** The disk's image; made when it is missing. */
 export async function appImage(base: GuestBase): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify({ VERSION, base: base.image, deno: Deno.version.deno }));
@@ -199,6 +184,6 @@ export async function appImage(base: GuestBase): Promise<string> {
       Deno.removeSync(stage, { recursive: true });
     }
   });
-  prune(name);
+  pruneCache("vm-app", name, KEEP);
   return image;
 }

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { CACHE_DIR, cached, release, sources } from "../support/debian_root.ts";
 import { run } from "../support/random_tree.ts";
+import { pruneCache } from "./cache.ts";
 import { cpio, type CpioEntry } from "./cpio.ts";
 
 /** Architecture of a guest, as Debian names it. */
@@ -38,6 +39,9 @@ const BOARDS = {
 };
 
 const VERSION = 6;
+
+/** Roots kept besides the one in use: of other architectures, and with other packages. */
+const KEEP = 3;
 
 /** What nyx needs on a host, systemd, and tools that the runs use. */
 export const GUEST_PACKAGES: readonly string[] = [
@@ -216,7 +220,9 @@ export async function guestBase(arch: Arch = "amd64", extra: readonly string[] =
   const whole = (base: GuestBase) =>
     [base.image, base.kernel, base.initramfs].every((p) => Deno.statSync(p).isFile) &&
     Deno.statSync(base.root).isDirectory;
-  return await cached(name, whole, () => build(arch, packages, `${CACHE_DIR}/${name}`));
+  const base = await cached(name, whole, () => build(arch, packages, `${CACHE_DIR}/${name}`));
+  pruneCache("vm-base", name, KEEP);
+  return base;
 }
 
 if (import.meta.main) console.log(await guestBase());

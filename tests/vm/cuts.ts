@@ -68,7 +68,7 @@ true`;
 class Subject {
   constructor(private readonly machine: Machine, private readonly registry: string) {}
 
-  async run(script: string, seconds = 240): Promise<{ code: number; output: string }> {
+  async run(script: string, seconds = 600): Promise<{ code: number; output: string }> {
     return await this.machine.run(`export REGISTRY=${this.registry}\n${script}`, { seconds });
   }
 

@@ -39,7 +39,7 @@ export interface GuestResult {
   output: string;
 }
 
-const BOOT_LIMIT_MS = 180_000;
+const BOOT_LIMIT_MS = 300_000;
 
 /** A guest under way, or one that is off. */
 export class Machine implements AsyncDisposable {
@@ -54,7 +54,14 @@ export class Machine implements AsyncDisposable {
     private readonly app: string,
   ) {
     this.dir = Deno.makeTempDirSync({ prefix: "nyx-vm-" });
+    globalThis.addEventListener("unload", this.#atExit);
   }
+
+  /** Who ends early, by a signal say, leaves no guest behind. */
+  readonly #atExit = () => {
+    if (this.#process !== undefined) kill(this.#process);
+    Deno.removeSync(this.dir, { recursive: true });
+  };
 
   /** Builds what is missing, makes the disks, and boots. */
   static async boot(options: MachineOptions = {}): Promise<Machine> {
@@ -189,7 +196,7 @@ export class Machine implements AsyncDisposable {
    */
   async run(script: string, options: { seconds?: number } = {}): Promise<GuestResult> {
     if (this.#channel === undefined) throw new Error("Could not run a script in the guest: it is off");
-    return await this.#channel.run(script, options.seconds ?? 120);
+    return await this.#channel.run(script, options.seconds ?? 400);
   }
 
   /** Runs a script that has to succeed, and gives its output. */
@@ -231,6 +238,7 @@ export class Machine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    globalThis.removeEventListener("unload", this.#atExit);
     await this.cut();
     Deno.removeSync(this.dir, { recursive: true });
   }

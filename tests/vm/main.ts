@@ -88,4 +88,7 @@ async function main(): Promise<boolean> {
   return await playAll(chosen, Deno.args.includes("--verbose"));
 }
 
-if (import.meta.main) Deno.exit(await main() ? 0 : 1);
+if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => Deno.exit(130));
+  Deno.exit(await main() ? 0 : 1);
+}

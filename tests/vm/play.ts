@@ -6,9 +6,9 @@ import { Machine, type MachineOptions } from "./machine.ts";
 import { compare, parseRun, type Run, type Step } from "./script.ts";
 
 /** How long a step is repeated until it is right. */
-const EVENTUALLY_MS = 90_000;
+const EVENTUALLY_MS = 180_000;
 /** How long one command may take under software emulation on a busy machine. */
-const COMMAND_SECONDS = 180;
+const COMMAND_SECONDS = 400;
 
 /** Address of this machine as a guest sees it (QEMU's user mode network). */
 export const HOST_IN_GUEST = "10.0.2.2";
