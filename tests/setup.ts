@@ -32,6 +32,7 @@ export const TEST_PACKAGES: readonly string[] = [
   "dnsperf",
   "containernetworking-plugins",
   "wrk",
+  "iperf3",
   "zstd",
   "xz-utils",
   "attr",

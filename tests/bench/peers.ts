@@ -72,8 +72,12 @@ export async function startPodman(dir: string): Promise<Peer | undefined> {
   };
 }
 
-/** dockerd with data of its own below `dir`; it may not write firewall rules, and its bridge goes with it. */
-export async function startDocker(dir: string): Promise<Peer | undefined> {
+/**
+ * dockerd with data of its own below `dir`; its bridge goes with it.
+ *
+ * @param options `firewall` lets it write rules, for a network namespace that is thrown away
+ */
+export async function startDocker(dir: string, options: { firewall?: boolean } = {}): Promise<Peer | undefined> {
   if (!await installed("dockerd")) return undefined;
   const root = `${dir}/docker`;
   await Deno.mkdir(root, { recursive: true });
@@ -81,7 +85,7 @@ export async function startDocker(dir: string): Promise<Peer | undefined> {
   const log = await Deno.open(`${root}/log`, { write: true, create: true });
   const own = ["--data-root", `${root}/data`, "--exec-root", `${root}/exec`, "-H", socket, "-p", `${root}/pid`];
   const network = [
-    "--iptables=false",
+    `--iptables=${options.firewall === true}`,
     "--ip6tables=false",
     "--bip=172.31.99.1/24",
     "--insecure-registry=127.0.0.0/8",
@@ -96,8 +100,11 @@ export async function startDocker(dir: string): Promise<Peer | undefined> {
   void child.stderr.pipeTo(log.writable).catch(() => {});
   void child.stdout.cancel();
   const run = (...args: string[]) => sh("docker", ["-H", socket, ...args]);
+  let ended = false;
+  void child.status.then(() => ended = true);
   for (let i = 0; i < 200; i++) {
     if (await run("version").then(() => true, () => false)) break;
+    if (ended) throw new Error(`dockerd ended: ${(await Deno.readTextFile(`${root}/log`)).slice(-500)}`);
     await new Promise((r) => setTimeout(r, 100));
   }
   return {
