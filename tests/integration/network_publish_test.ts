@@ -202,3 +202,47 @@ Deno.test("change of ports: those that stay are never closed; UDP flows to a clo
   await change(worker, web, [keep, { hostPort: 8092, containerPort: 90 }]);
   mustInNetns(hosts.host, ["sh", "-c", "! socat -u TCP4-LISTEN:8092,reuseaddr /dev/null"]);
 });
+
+Deno.test("published ports are held while the container runs, over crashes: short ranges, not long ones, not the DNS port", async () => {
+  await using hosts = new TestHosts();
+  const first = await startNetwork(hosts);
+  const ports: PortMapping[] = [
+    { hostPort: 8090, containerPort: 90 },
+    { hostIp: HOST_IP, hostPort: 8091, containerPort: 91, protocol: "udp" },
+    { hostPort: 7000, containerPort: 7000, count: 16 },
+    { hostPort: 9000, containerPort: 9000, count: 17 },
+    { hostPort: 53, containerPort: 53 },
+  ];
+  const web = await place(first.worker, "web", ports);
+  const binds = (what: string) => {
+    const patience = what.startsWith("TCP") ? `${what},accept-timeout=0.05` : what;
+    const { stderr } = inNetns(hosts.host, ["socat", "-T0.05", "-u", patience, "/dev/null"]);
+    return !stderr.includes("Address already in use");
+  };
+  const free = () => ({
+    tcp: binds("TCP4-LISTEN:8090"),
+    reuse: binds("TCP4-LISTEN:8090,bind=127.0.0.1,reuseaddr"),
+    udp: binds(`UDP4-RECV:8091,bind=${HOST_IP}`),
+    range: binds("TCP4-LISTEN:7015"),
+    long: binds("TCP4-LISTEN:9003"),
+    dns: binds(`TCP4-LISTEN:53,bind=${HOST_IP}`),
+  });
+  const held = { tcp: false, reuse: false, udp: false, range: false, long: true, dns: true };
+  assert.deepEqual(free(), held);
+  await first.worker.kill();
+  assert.deepEqual(free().tcp, true, "nobody holds while the daemon is down");
+  const foreign = hosts.serve(hosts.host, ["socat", "TCP4-LISTEN:8090,fork,reuseaddr", "SYSTEM:echo foreign"]);
+  await until(
+    "the program of the host",
+    () => Promise.resolve(inNetns(hosts.host, ["ss", "-Hlnt"]).stdout.includes(":8090")),
+  );
+  const again = await startNetwork(hosts, [NET], [web.id]);
+  assert.match(
+    again.warnings.join("\n"),
+    /^Port 8090 of 0\.0\.0\.0 is published, so a program on the host that has it as well gets/,
+  );
+  Deno.kill(-foreign.pid, "SIGKILL");
+  await foreign.status;
+  await again.worker.call("teardown", { id: web.id });
+  assert.deepEqual(Object.values(free()), Array(6).fill(true), "a stopped container holds nothing");
+});

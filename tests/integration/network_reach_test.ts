@@ -230,7 +230,11 @@ Deno.test("a dual-stack network publishes on both families with one ephemeral po
   assert.deepEqual([ephemeral4?.hostIp, ephemeral6?.hostIp], ["0.0.0.0", "::"]);
   assert.equal(ephemeral4?.hostPort, ephemeral6?.hostPort);
   for (const port of ["80", "7003"]) {
-    hosts.serve(web.netnsPath, ["socat", `TCP6-LISTEN:${port},fork,reuseaddr`, "SYSTEM:read x; echo web $SOCAT_PEERADDR"]);
+    hosts.serve(web.netnsPath, [
+      "socat",
+      `TCP6-LISTEN:${port},fork,reuseaddr`,
+      "SYSTEM:read x; echo web $SOCAT_PEERADDR",
+    ]);
   }
   await new Promise((resolve) => setTimeout(resolve, 200));
   const ask6 = async (netns: string, address: string, port: number, attempts = 5): Promise<string> => {
@@ -267,4 +271,19 @@ Deno.test("a dual-stack network publishes on both families with one ephemeral po
     v4: "web",
     out: 0,
   });
+});
+
+Deno.test("a host without IPv4 on its LAN: containers of a dual-stack network are reached, and get out, by IPv6", async () => {
+  await using hosts = new TestHosts();
+  mustInNetns(hosts.host, ["ip", "-4", "addr", "flush", "dev", "up0"]);
+  mustInNetns(hosts.lan, ["ip", "-4", "addr", "flush", "dev", "eth0"]);
+  const { worker, warnings } = await startNetwork(hosts, [DUAL]);
+  assert.deepEqual(warnings, []);
+  const web = await place(worker, "web", [{ hostPort: 8080, containerPort: 80 }]);
+  await answer(hosts, web.netnsPath, "web", ["80/tcp"], true);
+  await answer(hosts, hosts.lan, "lan", ["80/tcp", "53/udp"], true);
+  await hears(hosts.lan, "tcp", "fd77::1", 8080, "web fd77::2");
+  await hears(web.netnsPath, "tcp", "fd77::2", 80, "lan fd77::1");
+  await hears(web.netnsPath, "udp", "fd77::2", 53, "lan fd77::1");
+  await hears(hosts.host, "tcp", "127.0.0.1", 8080, "web 10.88.0.1");
 });
