@@ -100,7 +100,7 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
   /** Detaches. Idempotent. */
   close(): void {
     this.#release();
-    this.#wire.close();
+    this.#wire.breakOff();
     this.#awake();
   }
 

@@ -7,6 +7,10 @@ import { NyxError } from "../spec/errors.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+/** Begins no chunk of RFC 9112, section 7.1. */
+const NO_CHUNK = encoder.encode("x\r\n");
+/** Longest wait for room to say so. */
+const BREAK_OFF_MS = 20;
 const CRLF = encoder.encode("\r\n");
 /** A response head longer than this is not nyxd's. */
 const MAX_HEAD = 64 * 1024;
@@ -52,6 +56,24 @@ export class Wire {
     if (this.#closed) return;
     this.#closed = true;
     this.#conn.close();
+  }
+
+  /**
+   * Closes in the middle of a chunked request body. What is no chunk goes first: nyxd's HTTP server does not notice that a connection
+   * ended while a body is under way, and would keep it for good. Idempotent.
+   */
+  breakOff(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const conn = this.#conn;
+    // Tried at once; where the kernel takes no more bytes, nobody waits for it.
+    const told = conn.write(NO_CHUNK).then(() => {}, () => {});
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, BREAK_OFF_MS));
+    void Promise.race([told, late]).then(() => {
+      clearTimeout(timer);
+      conn.close();
+    });
   }
 
   /** Writes all of `bytes` after what was queued before; resolves when the kernel took them (back-pressure). */

@@ -31,6 +31,34 @@ Deno.test("500 file descriptors and 60 containers: what does not fit is refused 
   assert.equal((await nyxd.client.containers.wait(id)).exitCode, 0);
 });
 
+Deno.test("clients that leave in the middle of an exec or of an attachment cost nyxd no file descriptor", async () => {
+  await using world = await startWorld();
+  const { nyxd, image } = world;
+  const { containers } = nyxd.client;
+  const { id } = await containers.run({ image, args: ["sleep", "1000"] });
+  const sockets = () =>
+    [...Deno.readDirSync(`/proc/${nyxd.pid}/fd`)].filter(({ name }) => {
+      try {
+        return Deno.readLinkSync(`/proc/${nyxd.pid}/fd/${name}`).startsWith("socket:");
+      } catch {
+        return false;
+      }
+    }).length;
+  const before = sockets();
+  for (let i = 0; i < 15; i++) {
+    (await containers.exec(id, { argv: ["echo", "x"] })).close();
+    (await containers.exec(id, { argv: ["sleep", "0.2"], stdin: true })).close();
+    (await containers.attach(id, { stdin: true, stdout: true, stderr: true })).close();
+  }
+  let after = 0;
+  for (const end = Date.now() + 8000; Date.now() < end; await new Promise((r) => setTimeout(r, 100))) {
+    after = sockets();
+    if (after <= before + 5) break;
+  }
+  // The client keeps some connections for its next requests.
+  assert.ok(after <= before + 5, `${before} sockets before, ${after} after 45 clients`);
+});
+
 async function clear(nyxd: Nyxd): Promise<void> {
   const all = await nyxd.client.containers.list({ all: true });
   await Promise.all(all.map((c) => nyxd.client.containers.remove(c.id, { force: true })));
