@@ -119,7 +119,10 @@ export async function runBuild(context: Context, job: BuildJob, display: BuildDi
   if (named !== undefined && source.dockerfile !== undefined && job.dockerfile !== undefined) {
     throw new NyxError("invalid_argument", "Standard input is the Dockerfile already: leave out -f");
   }
-  const file = named === undefined ? readDockerfile(directory ?? ".", job.dockerfile) : undefined;
+  // Of a repository or an archive the Dockerfile is in there, not here.
+  const elsewhere = directory !== undefined && directory !== job.context && job.dockerfile !== undefined;
+  const path = elsewhere ? `${directory}/${job.dockerfile}` : job.dockerfile;
+  const file = named === undefined ? readDockerfile(directory ?? ".", path) : undefined;
   const dockerfile = named ?? file?.text ?? "";
   const further = job.contexts ?? [];
   const directories: ContextDirectory[] = [

@@ -2,7 +2,7 @@
 
 import type { StreamEvent } from "../spec/api.ts";
 import type { BuildRequest, BuildResult } from "../spec/build.ts";
-import { baseImages } from "../spec/dockerfile.ts";
+import { baseImages, replaceBases } from "../spec/dockerfile.ts";
 import { NyxError } from "../spec/errors.ts";
 import { encodeJsonFrame, FRAME } from "../spec/frames.ts";
 import { hostPlatform, parsePlatform } from "../spec/platform.ts";
@@ -20,6 +20,16 @@ import { NOT_INSTALLED, removeCgroup, runBuildah } from "./process.ts";
 import { storedConfig, storedImages } from "./storage.ts";
 
 type Handle = Awaited<ReturnType<BuildDeps["images"]["ensure"]>>;
+
+/** Images that a build uses. */
+interface Bases {
+  /** Of stages, by the line of FROM. */
+  stages: Map<number, { ref: string; handle: Handle }>;
+  /** Of COPY --from and the like, and of contexts. */
+  names: Map<string, Handle>;
+  /** Whose steps may be used again. */
+  cached: Handle[];
+}
 
 /** A build under way. */
 export class BuildJob {
@@ -132,19 +142,24 @@ export class BuildJob {
   }
 
   async #prepare(): Promise<void> {
-    const { contexts = [], secrets = [], dockerfile } = this.#request;
+    const { contexts = [], secrets = [] } = this.#request;
     const job = this.#job;
     await this.#paths.prepareJob(job, 1 + contexts.filter((c) => c.image === undefined).length);
-    const { text, files } = rewriteHeredocs(dockerfile);
+    for (const [index, { content }] of secrets.entries()) {
+      await Deno.writeFile(`${job.secrets}/${index}`, Uint8Array.fromBase64(content), { mode: 0o600, createNew: true });
+    }
+  }
+
+  /** Writes the Dockerfile as buildah gets it: FROM names what was handed over, and here-documents are what it knows. */
+  async #writeDockerfile(bases: ReadonlyMap<number, string>): Promise<void> {
+    const job = this.#job;
+    const { text, files } = rewriteHeredocs(replaceBases(this.#request.dockerfile, bases));
     await Deno.writeTextFile(job.dockerfile, text);
     for (const [path, content] of files) {
       await Deno.mkdir(`${job.heredocs}/${path.slice(0, path.indexOf("/"))}`, { recursive: true });
       await Deno.writeTextFile(`${job.heredocs}/${path}`, content);
     }
-    if (files.size > 0) this.#hasHeredocs = true;
-    for (const [index, { content }] of secrets.entries()) {
-      await Deno.writeFile(`${job.secrets}/${index}`, Uint8Array.fromBase64(content), { mode: 0o600, createNew: true });
-    }
+    this.#hasHeredocs = files.size > 0;
   }
 
   /** Unpacks the upload: by the worker whose unpacking no archive leads out of its directory. */
@@ -164,29 +179,40 @@ export class BuildJob {
     }
   }
 
-  /** The images that the build uses, held until the end, by the names that the Dockerfile has for them. */
-  async #bases(held: DisposableStack): Promise<Map<string, Handle>> {
+  /** The images that the build uses, held until the end. */
+  async #bases(held: DisposableStack): Promise<Bases> {
     const { dockerfile, args, target, platform, contexts = [], cache_from = [] } = this.#request;
-    const wanted = platform === undefined ? this.#deps.platform : parsePlatform(platform);
     const needed = baseImages(dockerfile, {
       ...(args === undefined ? {} : { args }),
       ...(target === undefined ? {} : { target }),
-      platform: wanted,
+      platform: platform === undefined ? this.#deps.platform : parsePlatform(platform),
       contexts: [...contexts.map((c) => c.name), HEREDOC_CONTEXT],
     });
-    const found = new Map<string, Handle>();
-    const get = async (ref: string, of: string | undefined, names: string[]) => {
-      const handle = held.use(await this.#image(ref, of));
-      for (const name of names) found.set(name, handle);
+    const got = new Map<string, Promise<Handle>>();
+    const get = (ref: string, of: string | undefined): Promise<Handle> => {
+      const key = `${ref}\0${of ?? ""}`;
+      const asked = got.get(key) ?? this.#image(ref, of).then((handle) => held.use(handle));
+      got.set(key, asked);
+      return asked;
     };
+    const bases: Bases = { stages: new Map(), names: new Map(), cached: [] };
     await Promise.all([
-      ...needed.map((base) => get(base.ref, base.platform ?? platform, [base.ref, base.written])),
-      ...contexts.flatMap(({ name, image }) => image === undefined ? [] : [get(image, platform, [name])]),
+      ...needed.map(async ({ ref, from, line, platform: own }) => {
+        const handle = await get(ref, own ?? platform);
+        if (from) bases.stages.set(line, { ref, handle });
+        else bases.names.set(ref, handle);
+      }),
+      ...contexts.map(async ({ name, image }) => {
+        if (image !== undefined) bases.names.set(name, await get(image, platform));
+      }),
       ...cache_from.map((ref) =>
-        get(ref, platform, [`nyx-cache/${ref}`]).catch(() => this.output.note(`No steps from ${ref}: it cannot be had`))
+        get(ref, platform).then(
+          (handle) => void bases.cached.push(handle),
+          () => this.output.note(`No steps from ${ref}: it cannot be had`),
+        )
       ),
     ]);
-    return found;
+    return bases;
   }
 
   #image(ref: string, platform: string | undefined): Promise<Handle> {
@@ -202,18 +228,27 @@ export class BuildJob {
     });
   }
 
-  /** Gives buildah what it does not have yet, under names that nothing else has. */
-  async #handOver(bases: Map<string, Handle>): Promise<Map<string, string>> {
-    const images = new Map<string, string>();
+  /**
+   * Gives buildah what it does not have yet, under names that nothing else has.
+   *
+   * @returns ids of the images that the Dockerfile names beside FROM; in FROM they stand themselves
+   */
+  async #handOver({ stages, names, cached }: Bases): Promise<Map<string, string>> {
     const ids = new Map<string, string>();
     const there = await storedImages(this.#paths.storage);
-    for (const [name, handle] of bases) {
+    const idOf = async (handle: Handle, name?: string) => {
       const id = ids.get(handle.manifestDigest) ?? await this.#handOverOne(handle, there);
       ids.set(handle.manifestDigest, id);
-      images.set(name, id);
       const hex = id.slice("sha256:".length);
-      if (!this.#names.has(hex)) this.#names.set(hex, name);
-    }
+      if (name !== undefined && !this.#names.has(hex)) this.#names.set(hex, name);
+      return id;
+    };
+    const lines = new Map<number, string>();
+    for (const [line, { ref, handle }] of stages) lines.set(line, baseName(await idOf(handle, ref)));
+    await this.#writeDockerfile(lines);
+    const images = new Map<string, string>();
+    for (const [name, handle] of names) images.set(name, await idOf(handle, name));
+    for (const handle of cached) await idOf(handle);
     return images;
   }
 
@@ -308,7 +343,14 @@ export class BuildJob {
       if (builds.hasLayer(diffId)) await Deno.writeFile(`${blobs}/${diffId.slice("sha256:".length)}`, new Uint8Array());
     }
     const to = `oci:${this.#job.out}`;
-    await this.#buildah(["push", "--quiet", `--signature-policy=${this.#paths.policy}`, id, to], "quiet");
+    await this.#buildah([
+      "push",
+      "--quiet",
+      "--compression-format=zstd",
+      `--signature-policy=${this.#paths.policy}`,
+      id,
+      to,
+    ], "quiet");
     const index = parseIndex(await Deno.readFile(`${this.#job.out}/index.json`), "the built image's index");
     const manifest = parseManifest(
       await Deno.readFile(`${blobs}/${(index.manifests[0]?.digest ?? "").slice("sha256:".length)}`),

@@ -48,8 +48,10 @@ export interface DockerfileOptions {
 export interface BaseImage {
   /** With variables replaced. */
   ref: string;
-  /** As the file has it: what buildah compares with. */
+  /** As the file has it. */
   written: string;
+  /** It is a stage's own base, and no source of COPY or RUN --mount. */
+  from: boolean;
   /** Of FROM --platform. */
   platform?: string;
   /** From 1. */
@@ -180,7 +182,7 @@ function readStages(instructions: readonly Instruction[], options: DockerfileOpt
           } is empty without its build argument`,
         );
       }
-      const base = { ref, written, line, ...(platform === "" ? {} : { platform }) };
+      const base = { ref, written, from: true, line, ...(platform === "" ? {} : { platform }) };
       stages.push({ base, from: [], ...(match[3] === undefined ? {} : { name: match[3].toLowerCase() }) });
     } else if (name === "COPY" || name === "ADD" || name === "RUN") {
       stage?.from.push(...sources(name, rest).map((text) => ({ text, line })));
@@ -225,7 +227,25 @@ function targetIndex(stages: readonly Stage[], target: string | undefined): numb
 }
 
 /**
- * Images that a build needs, each once and in the order of the file. Stages that the target does not lead to need nothing.
+ * The file with images of FROM replaced; lines keep their numbers.
+ *
+ * @param images what to write, by the line of the instruction
+ */
+export function replaceBases(text: string, images: ReadonlyMap<number, string>): string {
+  const lines = text.split("\n");
+  for (const { name, rest, line, endLine } of parseDockerfile(text)) {
+    const image = images.get(line);
+    if (name !== "FROM" || image === undefined) continue;
+    const { flags, operand } = splitFlags(rest);
+    const alias = /^\S+(\s+as\s+\S+)?\s*$/i.exec(operand)?.[1] ?? "";
+    lines[line - 1] = ["FROM", ...flags, image].join(" ") + alias;
+    for (let at = line; at < endLine; at++) lines[at] = "";
+  }
+  return lines.join("\n");
+}
+
+/**
+ * Images that a build needs, in the order of the file: one for each stage that starts from one, and one for each that is copied from. Stages that the target does not lead to need nothing.
  *
  * @throws NyxError invalid_argument for a file without FROM, a target that is not there, or an empty image name
  */
@@ -246,7 +266,7 @@ export function baseImages(text: string, options: DockerfileOptions = {}): BaseI
     const stage = stageOf(image.ref, before);
     if (stage >= 0) visit(stage);
     else if (image.ref !== "scratch") {
-      const key = `${image.ref}\0${image.written}\0${image.platform ?? ""}`;
+      const key = image.from ? `${image.line}` : `--from=${image.ref}`;
       if (!found.has(key)) found.set(key, image);
     }
   };
@@ -255,7 +275,7 @@ export function baseImages(text: string, options: DockerfileOptions = {}): BaseI
     if (stage === undefined || seen.has(index)) return;
     seen.add(index);
     need(stage.base, index);
-    for (const { text: from, line } of stage.from) need({ ref: from, written: from, line }, index);
+    for (const { text: from, line } of stage.from) need({ ref: from, written: from, from: false, line }, index);
   };
   visit(targetIndex(stages, options.target));
   return [...found.values()].sort((a, b) => a.line - b.line);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { baseImages, expandArguments, parseDockerfile } from "./dockerfile.ts";
+import { baseImages, expandArguments, parseDockerfile, replaceBases } from "./dockerfile.ts";
 
 const refs = (text: string, options = {}) => baseImages(text, options).map((b) => b.ref);
 
@@ -47,8 +47,28 @@ Deno.test("baseImages replaces build arguments and platform arguments as the ref
 
 Deno.test("baseImages takes a name for a stage only when the stage comes before", () => {
   assert.deepEqual(refs("FROM a AS a\nFROM a\n"), ["a"]);
+  assert.deepEqual(
+    refs("FROM a AS a\nFROM a AS b\nFROM x AS c\nFROM x\nCOPY --from=b / /\nCOPY --from=x / /\nCOPY --from=x /y /\n"),
+    [
+      "a",
+      "x",
+      "x",
+    ],
+  );
   assert.deepEqual(refs("FROM b\nCOPY --from=later /x /x\nFROM c AS later\nFROM scratch\nCOPY --from=0 / /\n"), [
     "b",
     "later",
   ]);
+});
+
+Deno.test("replaceBases puts other images into FROM alone; flags, names of stages and numbers of lines stay", () => {
+  const text = "# c\nFROM --platform=linux/amd64 a:${V} \\\n  AS a\nRUN x\nfrom a as two\nCOPY --from=a:1 / /\n";
+  const replaced = replaceBases(text, new Map([[2, "other:1"], [4, "no"]]));
+  assert.equal(
+    replaced,
+    "# c\nFROM --platform=linux/amd64 other:1 AS a\n\nRUN x\nfrom a as two\nCOPY --from=a:1 / /\n".replace(
+      "1 AS",
+      "1   AS",
+    ),
+  );
 });

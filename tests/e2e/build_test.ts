@@ -73,6 +73,7 @@ CMD ["one", "two words"]
     "secret/key": "no",
     "src/x": "1",
   });
+  await write(`${dir}/early`, { Containerfile: "FROM base:1 AS early\nENV B=2\n" });
   await Deno.writeTextFile(`${dir}/token`, "s3cret");
   const flags = [
     "-t",
@@ -144,7 +145,34 @@ CMD ["one", "two words"]
     await ok(nyxd, ["builder", "prune", "-f"]);
     assert.equal((await nyxd.client.system.df()).rows.find((r) => r.type === "build-cache")?.size, 0);
     assert.equal(await run(nyxd, "app:1"), "hello world|12:34|/srv|one two words");
+    await ok(nyxd, ["build", "-q", "--target", "early", `${dir}/early`]);
+    await ok(nyxd, ["system", "prune", "-f"]);
+    assert.notEqual((await nyxd.client.system.df()).rows.find((r) => r.type === "build-cache")?.size, 0);
+    await ok(nyxd, ["system", "prune", "-a", "-f"]);
+    assert.equal((await nyxd.client.system.df()).rows.find((r) => r.type === "build-cache")?.size, 0);
   });
+});
+
+Deno.test("nyx build: a stage that is called as its image is the stage; images in COPY and RUN --mount, by tag and digest, are images", async () => {
+  await using world = await startWorld();
+  const { nyxd, image, dir } = world;
+  await ok(nyxd, ["tag", image, "base"]);
+  const [digest = ""] = (await nyxd.client.images.inspect(image)).digests;
+  await write(`${dir}/s`, {
+    Dockerfile: `FROM base AS base
+RUN echo stage > /from
+FROM \\
+  base AS two
+RUN cp /from /two
+FROM ${digest}
+COPY --from=base /from /copied
+COPY --from=two /two /
+COPY --from=${image} /etc/passwd /pw
+RUN --mount=type=bind,from=base,target=/m --mount=type=bind,from=${digest},target=/i cat /m/from > /m1; ls /i/bin/sh > /m2
+`,
+  });
+  await ok(nyxd, ["build", "-t", "named", `${dir}/s`]);
+  assert.equal(await run(nyxd, "named", "cat", "/copied", "/two", "/m1", "/m2"), "stage\nstage\nstage\n/i/bin/sh");
 });
 
 Deno.test("nyx build: RUN has the network it was given, names of containers resolve, and a lease is not left", async () => {
