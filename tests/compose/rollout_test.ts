@@ -110,6 +110,33 @@ Deno.test("start-first without a check: the new one has to accept connections as
   assert.deepEqual(versions(engine), ["shop-web-1 A=two 8080 running"]);
 });
 
+Deno.test("start-first: a paused container, one with a fixed address, and a port that comes to lead elsewhere are stopped first", async () => {
+  const deploy = "deploy: {update_config: {order: start-first}}";
+  const text = (a: string, more: string) => `
+name: shop
+services: {web: {image: web, environment: {A: ${a}}, ${deploy}, ${more}}}
+networks: {default: {ipam: {config: [{subnet: 10.1.0.0/24}]}}}
+`;
+  const cases = {
+    "it has a fixed address": ["networks: {default: {ipv4_address: 10.1.0.9}}"],
+    "port 8080 of the host now leads to another port": ["ports: ['8080:80']", "ports: ['8080:81']"],
+  };
+  for (const [why, [before = "", after = before]] of Object.entries(cases)) {
+    const engine = new FakeEngine();
+    await up(engine, text("one", before));
+    engine.log.length = 0;
+    const { warnings } = await up(engine, text("two", after));
+    assert.match(warnings.join(), new RegExp(why));
+    assert.deepEqual(engine.log.filter((l) => /^(stop|start|flip)/.test(l)), ["stop shop-web-1", "start shop-web-1"]);
+  }
+  const engine = new FakeEngine();
+  await up(engine, text("one", "ports: ['8080:80']"));
+  await engine.pause(engine.containers()[0]?.id ?? "");
+  engine.log.length = 0;
+  await up(engine, text("two", "ports: ['8080:80']"));
+  assert.deepEqual(engine.log.filter((l) => /^(stop|start|flip)/.test(l)), ["stop shop-web-1", "start shop-web-1"]);
+});
+
 Deno.test("update_config: without parallelism one at a time; 0 means all at once; two take turns in pairs", async () => {
   const engine = new FakeEngine();
   for (const n of [1, 2, 3]) engine.behaviour.set(`shop-web-${n}`, { health: "healthy" });

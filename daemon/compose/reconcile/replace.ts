@@ -73,7 +73,8 @@ export async function replace(
   order: "start-first" | "stop-first" | undefined,
   options: ReplaceOptions,
 ): Promise<Replaced> {
-  if (order === "start-first" && isUp(old.status) && !options.noStart) {
+  // One that is paused or on its way down serves nobody, and cannot hand its ports over.
+  if (order === "start-first" && old.status === "running" && !options.noStart) {
     const why = exclusive(old.config, desired.config);
     if (why === undefined) return await startFirst(engine, old, desired, options);
     options.onWarning(
