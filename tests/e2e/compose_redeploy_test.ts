@@ -138,3 +138,54 @@ Deno.test("compose redeploy: nyxd killed with kill -9 in its middle; the next up
   }
   assert.equal((await project.on(nyxd).compose("down")).code, 0);
 });
+
+/** Two containers; of the version `bad` the second one to start never gets healthy. */
+function pair(image: string, version: string): string {
+  return `
+name: shop
+services:
+  web:
+    image: ${image}
+    environment: {VERSION: ${version}}
+    ports: ["127.0.0.1:${PORT + 1}-${PORT + 2}:80"]
+    volumes: [shared:/shared]
+    command:
+      - sh
+      - -c
+      - |
+        mkdir -p /www; echo $$VERSION >/www/index.html
+        if [ $$VERSION = bad ]; then [ -e /shared/first ] && touch /never; touch /shared/first; fi
+        httpd -f -p 80 -h /www & trap "kill $$!; exit 0" TERM; wait
+    healthcheck: {test: "test ! -e /never && wget -q -O /dev/null http://127.0.0.1/", interval: 100ms, retries: 5,
+      start_period: 1s, start_interval: 100ms}
+    deploy: {replicas: 2, update_config: {order: start-first, failure_action: rollback}}
+volumes: {shared: {}}
+`;
+}
+
+Deno.test("compose redeploy, failure_action rollback: when the second container fails the first one goes back, and no request fails", async () => {
+  await using world = await startWorld();
+  const { image, nyxd } = world;
+  const app = testProject(nyxd, `${world.dir}/shop`, pair(image, "good"));
+  const first = await app.compose("up", "-d", "--wait");
+  assert.equal(first.code, 0, first.stderr);
+  const ids = async () => (await nyxd.client.containers.list({ all: true })).map((c) => `${c.name} ${c.id}`).sort();
+  const before = await ids();
+  const end = startLoad(`http://127.0.0.1:${PORT + 1}/`);
+  await new Promise((r) => setTimeout(r, 300));
+  app.write("compose.yaml", pair(image, "bad"));
+  const failed = await app.compose("up", "-d");
+  const { requests, errors } = await end();
+  assert.equal(failed.code, 1);
+  assert.match(failed.stderr, /recreate:shop-web-2: .*unhealthy/);
+  assert.match(failed.stderr, /service web was rolled back: shop-web-1/);
+  assert.deepEqual(errors, [], `${requests} requests`);
+  assert.deepEqual(await ids(), before, "the very containers of before");
+  for (const port of [PORT + 1, PORT + 2]) {
+    assert.equal((await (await fetch(`http://127.0.0.1:${port}/`)).text()).trim(), "good");
+  }
+  app.write("compose.yaml", pair(image, "good"));
+  assert.match((await app.compose("plan")).stdout, /nothing to do/);
+  console.log(`rolled back under load: ${requests} requests, 0 failed`);
+  assert.equal((await app.compose("down", "-v")).code, 0);
+});
