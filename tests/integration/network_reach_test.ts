@@ -277,6 +277,9 @@ Deno.test("a host without IPv4 on its LAN: containers of a dual-stack network ar
   await using hosts = new TestHosts();
   mustInNetns(hosts.host, ["ip", "-4", "addr", "flush", "dev", "up0"]);
   mustInNetns(hosts.lan, ["ip", "-4", "addr", "flush", "dev", "eth0"]);
+  const sysctl = (key: string) => mustInNetns(hosts.host, ["sysctl", "-n", `net.ipv6.conf.${key}`]).trim();
+  // As on a host whose address and default route come from its router: with forwarding on, 1 would mean to listen no more.
+  assert.deepEqual([sysctl("up0.accept_ra"), sysctl("all.forwarding")], ["1", "0"]);
   const { worker, warnings } = await startNetwork(hosts, [DUAL]);
   assert.deepEqual(warnings, []);
   const web = await place(worker, "web", [{ hostPort: 8080, containerPort: 80 }]);
@@ -286,4 +289,6 @@ Deno.test("a host without IPv4 on its LAN: containers of a dual-stack network ar
   await hears(web.netnsPath, "tcp", "fd77::2", 80, "lan fd77::1");
   await hears(web.netnsPath, "udp", "fd77::2", 53, "lan fd77::1");
   await hears(hosts.host, "tcp", "127.0.0.1", 8080, "web 10.88.0.1");
+  const after = ["up0.accept_ra", "all.forwarding", "nyxbr0.accept_ra"].map(sysctl);
+  assert.deepEqual(after, ["2", "1", "0"], "the host lost its uplink, or listens to containers");
 });
