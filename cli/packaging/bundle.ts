@@ -85,11 +85,12 @@ export async function bundle(options: BundleOptions): Promise<Bundles> {
   const made = `${stage.dir}/bundle`;
   const bundler = ["bundle", "--quiet", "--no-check", "--minify", "--platform", "deno"];
   // By file and not into a directory: the bundler names its output after what entries have in common.
-  await Promise.all(
-    [...files].map(([entry, file]) =>
-      output(Deno.execPath(), [...bundler, "--output", `${made}/${file}`, `${stage.dir}/${entry}`], { cwd: stage.dir })
-    ),
-  );
+  const make = ([entry, file]: [string, string]) =>
+    output(Deno.execPath(), [...bundler, "--output", `${made}/${file}`, `${stage.dir}/${entry}`], { cwd: stage.dir });
+  // One first: on a new machine it fetches the bundler, and several that fetch at once get in each other's way.
+  const [first, ...others] = files;
+  if (first !== undefined) await make(first);
+  await Promise.all(others.map(make));
   Deno.mkdirSync(outDir, { recursive: true, mode: 0o755 });
   for (const file of files.values()) {
     const partial = `${outDir}/.${file}.${crypto.randomUUID().slice(0, 8)}`;
