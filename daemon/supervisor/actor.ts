@@ -13,6 +13,9 @@ import { Mailbox } from "./mailbox.ts";
 /** How long KILL may take before a stop gives up. */
 const KILL_GRACE_MS = 10_000;
 
+/** How long a forced removal lets a start go on that is under way. */
+const START_GRACE_MS = 1000;
+
 /** What the streams worker needs to take a monitor over. */
 export function adoptRequest(record: ContainerRecord): StreamsStage["ops"]["adopt"]["request"] {
   return {
@@ -46,6 +49,8 @@ export abstract class ContainerActor {
     this.deps = deps;
   }
 
+  /** Gives up a start that is under way. */
+  protected abstract abandonStart(): void;
   /** It is gone for good: its owner forgets it. Called before the files are deleted, so that its name is free at once. */
   protected abstract forgotten(): void;
   /** Its removal failed: its owner knows it again, so that somebody can see it and try once more. */
@@ -126,6 +131,7 @@ export abstract class ContainerActor {
    */
   async stop(signal: string, graceMs: number): Promise<void> {
     this.record.state.stoppedByUser = true;
+    using _patience = this.#patience(graceMs);
     const running = await this.mailbox.run(async () => {
       if (this.status === "restarting") {
         clearTimeout(this.restartTimer);
@@ -160,6 +166,12 @@ export abstract class ContainerActor {
     // A user's stop is final also for a daemon that dies right after it said so.
     if (this.record.spec.autoRemove !== true) await this.save();
     this.emit("stop");
+  }
+
+  /** Until it is disposed: gives up a start that is in the way for longer than `ms`; negative never does. */
+  #patience(ms: number): Disposable {
+    const timer = ms < 0 || this.status !== "starting" ? undefined : setTimeout(() => this.abandonStart(), ms);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
   }
 
   /** Sends a signal and changes nothing else. */
@@ -211,6 +223,7 @@ export abstract class ContainerActor {
         );
       }
       this.record.state.stoppedByUser = true;
+      using _patience = this.#patience(START_GRACE_MS);
       await this.#killForRemoval();
     }
     this.#removal ??= this.mailbox.run(async () => {

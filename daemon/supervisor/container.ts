@@ -39,6 +39,8 @@ export class Container extends ContainerActor {
   readonly #owner: Owner;
   /** When the present process began, on a clock that nobody sets (performance.now()). */
   #bornMs: number | undefined;
+  /** Gives up the start that is under way. */
+  #starting: AbortController | undefined;
 
   /**
    * @param record its record, which the actor owns from now on
@@ -53,6 +55,10 @@ export class Container extends ContainerActor {
   /** How long the present process has been up, whatever was done to the host's clock since nyxd saw it. */
   get uptimeMs(): number {
     return this.#bornMs === undefined ? 0 : performance.now() - this.#bornMs;
+  }
+
+  protected override abandonStart(): void {
+    this.#starting?.abort();
   }
 
   protected override forgotten(): void {
@@ -99,9 +105,12 @@ export class Container extends ContainerActor {
     this.present.promise.catch(() => {});
     try {
       this.#owner.demandRoom();
-      state.pid = await launch(this.deps, this.record, this.#owner.joined(this.record), options);
+      const { signal } = this.#starting = new AbortController();
+      state.pid = await launch(this.deps, this.record, this.#owner.joined(this.record), { ...options, signal });
     } catch (e) {
       throw await this.#startFailed(e);
+    } finally {
+      this.#starting = undefined;
     }
     this.#bornMs = performance.now();
     this.move("started");

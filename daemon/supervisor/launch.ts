@@ -23,7 +23,12 @@ export interface Joined {
 /** How the process is connected. */
 export interface LaunchOptions {
   consoleSize?: { rows: number; cols: number };
+  /** Gives the start up: the runtime is killed when it hangs. */
+  signal?: AbortSignal;
 }
+
+/** Longest that the runtime may take until the process is there: a machine may be slow, a runtime that hangs says nothing. */
+const RUNTIME_DEADLINE_MS = 60_000;
 
 const ETC_PASSWD = "/etc/passwd";
 const ETC_GROUP = "/etc/group";
@@ -213,7 +218,7 @@ export async function launch(
     stdin: record.spec.openStdin === true,
     log: record.spec.log ?? {},
     ...(options.consoleSize === undefined ? {} : { consoleSize: options.consoleSize }),
-  });
+  }, { deadlineMs: RUNTIME_DEADLINE_MS, ...(options.signal === undefined ? {} : { signal: options.signal }) });
   const [result] = await settleAll([started, spare]);
   record.state.startedAt = result.startedAt;
   if (result.cgroup !== undefined) record.cgroup = result.cgroup;

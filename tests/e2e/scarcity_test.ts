@@ -104,3 +104,37 @@ Deno.test("a read-only base directory: nyxd says so and ends with 1, and leaves 
     Deno.removeSync(dir);
   }
 });
+
+Deno.test("a runtime that hangs: its container can be stopped and removed, others go on meanwhile, and nothing is left", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "nyx-hang-" });
+  try {
+    const crun = `${dir}/crun`;
+    // Hangs at `run` of a container in whose bundle somebody has put a mark.
+    const script =
+      '#!/bin/sh\nfor a; do case "$a" in --bundle=*) grep -q HANG=1 "${a#--bundle=}/config.json" && exec sleep 1000;; esac; done\n' +
+      'exec /usr/bin/crun "$@"\n';
+    Deno.writeTextFileSync(crun, script, { mode: 0o755 });
+    await using world = await startWorld({ args: [`--crun=${crun}`] });
+    const { nyxd, image } = world;
+    const { containers } = nyxd.client;
+    const hangs = async (name: string) => {
+      const { id } = await containers.create({ image, name, args: ["sleep", "1000"], env: ["HANG=1"] });
+      const started = containers.start(id).then(() => undefined, (e: Error) => e);
+      while ((await containers.inspect(id)).state.status !== "starting") await new Promise((r) => setTimeout(r, 10));
+      return { id, started };
+    };
+    const one = await hangs("one");
+    const other = await containers.run({ image, args: ["true"] });
+    assert.equal((await containers.wait(other.id)).exitCode, 0, "another container is not delayed");
+    await containers.stop(one.id, { timeoutS: 0 });
+    assert.match((await one.started)?.message ?? "", /Could not start container "one"/);
+    assert.equal((await containers.inspect(one.id)).state.status, "exited");
+    const two = await hangs("two");
+    await containers.remove(two.id, { force: true });
+    await two.started;
+    await assert.rejects(containers.inspect(two.id), { code: "not_found" });
+    assert.deepEqual(await untilTrue(nyxd), []);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});

@@ -79,7 +79,8 @@ export function nyxdCommand(
     extraRead.push(binDir, dir("--cni-conf-dir", DEFAULT_CONF_DIR));
     extraRun.push(...pluginsIn(binDir));
   }
-  const flags = nyxdPermissions({ ...paths, crun: "/usr/bin/crun", sourceDir, extraRead, extraRun }).map((f) => f.flag);
+  const crun = args.find((a) => a.startsWith("--crun="))?.slice("--crun=".length) ?? "/usr/bin/crun";
+  const flags = nyxdPermissions({ ...paths, crun, sourceDir, extraRead, extraRun }).map((f) => f.flag);
   return [
     "run",
     "--quiet",

@@ -61,15 +61,28 @@ function removeEmptyCgroup(kernel: Pick<FileKernel, "unlinkat">, path: string): 
   }
 }
 
+/** Tries, 20 ms apart, to remove parents that nobody is in: the kernel may still be taking down what was below. */
+const PARENT_TRIES = 10;
+
 /**
  * Removes the parent cgroup of all containers, and parents that containers asked for below it, from every hierarchy where they
  * are empty; crun makes them and leaves them. Ancestors of a parent with several components go as well while they are empty.
  */
-export function removeCgroupParent(kernel: Pick<FileKernel, "unlinkat">, parent: string): void {
-  for (const hierarchy of hierarchies()) {
-    for (let path = parent; path !== "" && path !== "/"; path = path.slice(0, path.lastIndexOf("/"))) {
-      if (!removeEmptyCgroup(kernel, `${hierarchy}${path}`)) break;
+export async function removeCgroupParent(kernel: Pick<FileKernel, "unlinkat">, parent: string): Promise<void> {
+  if (parent === "" || parent === "/") return;
+  const roots = hierarchies();
+  for (let tries = 1;; tries++) {
+    for (const hierarchy of roots) {
+      for (let path = parent; path !== "" && path !== "/"; path = path.slice(0, path.lastIndexOf("/"))) {
+        if (!removeEmptyCgroup(kernel, `${hierarchy}${path}`)) break;
+      }
     }
+    const left = roots.map((root) => `${root}${parent}`).filter((dir) =>
+      tryReadText(`${dir}/cgroup.procs`) !== undefined
+    );
+    const used = left.some((dir) => cgroupPids(dir).length > 0);
+    if (left.length === 0 || used || tries === PARENT_TRIES) return;
+    await new Promise((r) => setTimeout(r, 20));
   }
 }
 
