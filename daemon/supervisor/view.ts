@@ -175,6 +175,8 @@ const FILTERS: Readonly<Record<string, Test>> = {
   // Their values are times by now: the supervisor has looked the containers up.
   before: (r, v) => r.created < v,
   since: (r, v) => r.created > v,
+  // A time, of prune.
+  until: (r, v) => Date.parse(r.created) < Date.parse(v),
 };
 
 /**

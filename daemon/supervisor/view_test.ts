@@ -24,6 +24,9 @@ const shown = (filters: Record<string, string[]>) => passes(ROW, filters, ["80/t
 Deno.test("passes: every key of ps --filter, values of one key as alternatives, keys together", () => {
   const cases: [Record<string, string[]>, boolean][] = [
     [{ id: ["abab"] }, true],
+    [{ until: ["2026-01-02T00:00:00Z"] }, false],
+    [{ until: ["2026-01-02T01:00:01+01:00"] }, true],
+    [{ until: ["no time"] }, false],
     [{ id: ["ba"] }, false],
     [{ name: ["eb"] }, true],
     [{ name: ["/web-1"] }, true],

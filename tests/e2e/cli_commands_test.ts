@@ -306,6 +306,11 @@ Deno.test("nyx prune: without a terminal it wants -f", async () => {
   });
   assert.match((await cli(daemon, ["container", "prune"])).stderr, /give -f to do so without being asked/);
   assert.equal((await cli(daemon, ["container", "prune", "-f"])).stdout, `Removed: ${id(1)}\nSpace freed: 1.5kB\n`);
+  const aged = ["container", "prune", "-f", "--filter", "until=24h"];
+  assert.equal((await cli(daemon, aged)).code, 0);
+  const { filters } = daemon.bodies.at(-1) as { filters: Record<string, string[]> };
+  assert.match(filters.until?.[0] ?? "", /^\d{4}-\d\d-\d\dT/);
+  assert.match((await cli(daemon, [...aged.slice(0, -1), "until=yesterday"])).stderr, /Invalid until/);
 });
 
 Deno.test("nyx __complete: live names, silent and quick without a daemon", async () => {
