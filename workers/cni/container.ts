@@ -91,7 +91,7 @@ export async function adopt(s: CniSession, id: string): Promise<string[]> {
   const attachments = s.cache.of(id);
   const name = net.leases.get(id)?.name ?? id.slice(0, 12);
   if (!net.kernel.ns.isPinned(netnsPath(net, id))) {
-    if (attachments.length === 0) return [];
+    if (attachments.length === 0 || !net.pinsKept) return [];
     return [
       `Could not find the network namespace of running container ${name} at ${netnsPath(net, id)}; ` +
       "restart the container to give it a network again",

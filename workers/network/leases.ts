@@ -94,6 +94,7 @@ export class LeaseStore {
   static open(dir: string): { store: LeaseStore; warning?: string } {
     Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
     const path = `${dir}/leases.json`;
+    removePartial(`${path}.tmp`);
     let text: string;
     try {
       text = Deno.readTextFileSync(path);
@@ -179,5 +180,14 @@ export class LeaseStore {
       });
     }
     this.#written = changed;
+  }
+}
+
+/** What a write that a power cut ended left. */
+function removePartial(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
   }
 }

@@ -29,6 +29,16 @@ Deno.test("LeaseStore: what was committed is read back, and nothing but the file
     assert.equal((Deno.statSync(`${dir}/a/b/leases.json`).mode ?? 0) & 0o777, 0o600);
   }));
 
+Deno.test("LeaseStore.open: half a file of a write that a power cut ended is removed, and the whole one counts", () =>
+  withDir(async (dir) => {
+    const { store } = LeaseStore.open(dir);
+    store.set("x", RESERVATION);
+    await store.commit();
+    Deno.writeTextFileSync(`${dir}/leases.json.tmp`, '{"version":1,"cont');
+    assert.deepEqual([...LeaseStore.open(dir).store.entries()], [["x", RESERVATION]]);
+    assert.deepEqual([...Deno.readDirSync(dir)].map((e) => e.name), ["leases.json"]);
+  }));
+
 Deno.test("LeaseStore.commit covers changes made while an earlier write was under way", () =>
   withDir(async (dir) => {
     const { store } = LeaseStore.open(dir);

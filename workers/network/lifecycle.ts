@@ -122,6 +122,7 @@ export function makeSession(
     kernel,
     baseDir,
     netnsDir,
+    pinsKept: request.live.some((id) => kernel.ns.isPinned(`${netnsDir}/${id}`)),
     table: tableName(first.bridge),
     rt: new RtNetlink(kernel.socket, buffer),
     buffer,
@@ -265,7 +266,7 @@ function learn(s: Session, id: string): Reservation {
 function adoptLive(s: Session, id: string): string[] {
   const reservation = s.leases.get(id);
   if (!s.kernel.ns.isPinned(netnsPath(s, id))) {
-    if (reservation === undefined || reservation.leases.length === 0) return [];
+    if (reservation === undefined || reservation.leases.length === 0 || !s.pinsKept) return [];
     return [
       `Could not find the network namespace of running container ${reservation.name} at ${netnsPath(s, id)}; ` +
       "restart the container to give it a network again",

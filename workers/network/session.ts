@@ -51,6 +51,8 @@ export interface Session {
   baseDir: string;
   /** Directory of pinned namespaces, one file a container. */
   netnsDir: string;
+  /** Whether any running container's namespace is pinned there: a reboot takes all of them, and with them the containers. */
+  pinsKept: boolean;
   /** nftables table of this daemon. */
   table: string;
   /** rtnetlink of the host. */
