@@ -51,6 +51,12 @@ export const command = defineCommand({
     follow: { type: "bool", short: "f", help: "Go on as lines are written" },
     grep: { type: "value", value: "TEXT", help: "Only lines that contain the text" },
     json: { type: "bool", help: "Print the records as they are stored, one JSON object a line" },
+    stream: {
+      type: "value",
+      value: "stdout|stderr",
+      help: "Only lines of that stream",
+      complete: ["stdout", "stderr"],
+    },
     since: { type: "value", value: "TIME", help: "Lines from then on: a time, or a span back from now such as 10m" },
     tail: { type: "value", short: "n", value: "LINES", help: "Only so many lines from the end (default all)" },
     timestamps: { type: "bool", short: "t", help: "Put the time before each line" },
@@ -64,6 +70,13 @@ export const command = defineCommand({
     if (flags.since !== undefined) query.since = timeFlag(flags.since, "since");
     if (flags.until !== undefined) query.until = timeFlag(flags.until, "until");
     if (flags.grep !== undefined) query.grep = flags.grep;
+    if (flags.stream !== undefined) {
+      if (flags.stream !== "stdout" && flags.stream !== "stderr") {
+        throw invalid("stream", flags.stream, "give stdout or stderr");
+      }
+      query.stdout = flags.stream === "stdout";
+      query.stderr = flags.stream === "stderr";
+    }
     query.format = flags.json === true ? "jsonl" : "frames";
     const source = (await context.client()).containers.logs(ref, query);
     if (flags.json !== true) await copyFrames(context, source);

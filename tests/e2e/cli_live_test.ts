@@ -186,6 +186,11 @@ Deno.test("nyx logs, wait, events: flags of each on a real container", async () 
   const at = stamped.split(" ")[0] ?? "";
   assert.equal(await ok(world, "logs", "--since", at, "talk"), "three\n");
   assert.equal(await ok(world, "logs", "--until", "1h", "talk"), "");
+  assert.equal(await ok(world, "logs", "--grep", "hre", "talk"), "three\n");
+  assert.equal(await ok(world, "logs", "--stream", "stdout", "--tail", "1", "talk"), "three\n");
+  const errors = await nyxd.nyx(["logs", "--stream", "stderr", "talk"]);
+  assert.deepEqual([errors.stdout, errors.stderr], ["", "two\n"]);
+  assert.match((await nyxd.nyx(["logs", "--stream", "both", "talk"])).stderr, /stdout or stderr/);
   assert.equal(await ok(world, "logs", "-f", "--since", "1h", "talk"), "one\nthree\n");
   const events = await ok(
     world,

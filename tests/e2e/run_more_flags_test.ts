@@ -240,6 +240,16 @@ Deno.test("nyx run: --env-file, --label-file, --cidfile, --annotation, --ip, -a,
     assert.ok(sizes.length <= 2 && sizes.every((size) => size <= 10_240 + 256), String(sizes));
     assert.match(await ok(world, "logs", "--tail", "1", id), /^20000\n$/);
     await ok(world, "rm", id);
+    const packed = ["--log-opt", "max-size=10k", "--log-opt", "compress=true", "--log-opt", "max-age=1h"];
+    const gz = (await ok(world, "run", "-d", ...packed, image, "seq", "500")).trim();
+    await ok(world, "wait", gz);
+    const logs = () => [...Deno.readDirSync(`${nyxd.baseDir}/logs`)].map((e) => e.name).filter((n) => n.startsWith(gz));
+    for (const end = Date.now() + 5000; Date.now() < end && !logs().some((n) => n.endsWith(".gz"));) {
+      await new Promise((r) => setTimeout(r, 50));
+    }
+    assert.ok(logs().some((n) => n.endsWith(".gz")), logs().join());
+    assert.match(await ok(world, "logs", "--tail", "2", gz), /^499\n500\n$/);
+    assert.equal((await nyxd.client.containers.inspect(gz)).config.log?.maxAgeMs, 3_600_000);
     const none = (await ok(world, "run", "-d", "--log-driver", "none", image, "echo", "x")).trim();
     await ok(world, "wait", none);
     assert.equal((await nyxd.nyx(["logs", none])).stdout, "");

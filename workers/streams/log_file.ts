@@ -222,6 +222,11 @@ export class LogFile {
     await this.settled();
   }
 
+  /** Resolves when no part is being removed. */
+  async removed(): Promise<void> {
+    await Promise.all(this.#removing);
+  }
+
   /** Resolves when no part is being compressed or removed. */
   async settled(): Promise<void> {
     await Promise.all([this.#compressing, ...this.#removing]);

@@ -119,6 +119,8 @@ export class Output {
     }
     if (this.#diskFull) { for (const source of this.#sources) this.#discard(source); }
     this.close();
+    // Who hears of the end finds the log within its bounds.
+    await this.#sink?.file.removed();
   }
 
   /** Lets go of everything without touching what is still in the pipes. */
