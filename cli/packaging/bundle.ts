@@ -7,7 +7,7 @@ import { type Build, VERSION, versionText } from "../../daemon/spec/version.ts";
 import { NyxError } from "../../mod.ts";
 import { WORKER_URL } from "./graph.ts";
 import { portableLaunchers } from "./launchers.ts";
-import { output, PROGRAMS, type Stage, stageSource } from "./stage.ts";
+import { allDone, output, PROGRAMS, type Stage, stageSource } from "./stage.ts";
 
 /** File of a worker's bundle: `workers/pull/main.ts` becomes `nyxd-pull.js`. All lie in one directory, so that each finds each. */
 export function workerFile(path: string): string {
@@ -90,7 +90,7 @@ export async function bundle(options: BundleOptions): Promise<Bundles> {
   // One first: on a new machine it fetches the bundler, and several that fetch at once get in each other's way.
   const [first, ...others] = files;
   if (first !== undefined) await make(first);
-  await Promise.all(others.map(make));
+  await allDone(others.map(make));
   Deno.mkdirSync(outDir, { recursive: true, mode: 0o755 });
   for (const file of files.values()) {
     const partial = `${outDir}/.${file}.${crypto.randomUUID().slice(0, 8)}`;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { programGraph, workersOf } from "./graph.ts";
+import { allDone } from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -63,4 +64,16 @@ Deno.test("workersOf: finds workers in any layout, and refuses one that cannot b
   assert.throws(() => workersOf("a.ts", "await import(name)"), /modules of a\.ts/);
   assert.throws(() => workersOf("a.ts", "import(`./${name}.ts`)"), /modules of a\.ts/);
   assert.deepEqual(workersOf("a.ts", 'await import(\n  "./b.ts",\n);\nthis.#import(tree);'), []);
+});
+
+Deno.test("allDone: a failure is told when everything has ended, so that nothing works in a directory that is removed", async () => {
+  let ended = false;
+  const slow = new Promise<void>((resolve) =>
+    setTimeout(() => {
+      ended = true;
+      resolve();
+    }, 20)
+  );
+  await assert.rejects(allDone([Promise.reject(new Error("first")), slow]), /first/);
+  assert.equal(ended, true);
 });

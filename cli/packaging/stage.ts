@@ -39,6 +39,14 @@ export async function output(command: string, args: string[], options: Deno.Comm
   throw new NyxError("internal", `Could not run ${[command, ...args].slice(0, 4).join(" ")}: ${said}`);
 }
 
+/** Waits for all, also when one fails: what is removed afterwards is then nobody's. Throws the first failure. */
+export async function allDone<const T extends readonly Promise<unknown>[]>(
+  work: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(work);
+  return await Promise.all(work);
+}
+
 /**
  * Commit and date of a checkout, `unknown` outside one. The date is the commit's, or SOURCE_DATE_EPOCH's, never the clock's: the same
  * source gives the same bytes.
