@@ -18,32 +18,19 @@ import type {
   NetworkSubnet,
 } from "../spec/api.ts";
 import type { NetworkAttachment } from "../spec/container.ts";
-import { NyxError, toNyxError } from "../spec/errors.ts";
+import { NyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import { untilAvailable } from "../supervisor/available.ts";
 import type { Container } from "../supervisor/container.ts";
 import type { NetworkSource, Stages } from "../supervisor/deps.ts";
 import { randomId, resolveRef } from "../supervisor/names.ts";
 import type { DiscoveredNetwork, NetworkDefinition, NetworkStage } from "../../workers/protocol.ts";
-import { overlap, poolBlocks } from "./cidr.ts";
-import {
-  type Backend,
-  definitionOf,
-  dnsOf,
-  hasBlock,
-  hasResolver,
-  newNetwork,
-  sharesInterface,
-  withBlock,
-} from "./definition.ts";
+import { type Backend, definitionOf, dnsOf, hasBlock, hasResolver, newNetwork, sharesInterface } from "./definition.ts";
 import { explain } from "./explain.ts";
 import { type FileRecord, fileRecord } from "./files.ts";
+import { makeInPool, takeAway } from "./kernel.ts";
 import { type NetworkRecord, networkRecord, NetworkStore } from "./record.ts";
 import { eventAttributes, hasLabel, infoOf } from "./view.ts";
-
-/** How long a network waits, in all, for containers that are gone from the list but not yet from the kernel. */
-const LEAVING_TRIES = 100;
-const LEAVING_PAUSE_MS = 50;
 
 /** What networks need of the containers. */
 export interface NetworkUsers {
@@ -250,7 +237,9 @@ export class Networks implements NetworkService, NetworkSource {
           { context: { name } },
         );
       }
-      const record = hasBlock(wanted) ? await this.#make(wanted) : await this.#makeInPool(wanted);
+      const record = hasBlock(wanted)
+        ? await this.#make(wanted)
+        : await makeInPool(wanted, this.#byName.values(), (r) => this.#make(r));
       try {
         await this.#store.save(record);
         for (const warning of await this.#resolve(record)) this.#deps.log.warn(warning);
@@ -267,25 +256,6 @@ export class Networks implements NetworkService, NetworkSource {
   async #make(record: NetworkRecord): Promise<NetworkRecord> {
     await untilAvailable(() => this.#deps.network.call("ensureNetwork", { network: definitionOf(record) }));
     return record;
-  }
-
-  /** Takes the first block of the pool that no network and no route of the host has. */
-  async #makeInPool(record: NetworkRecord): Promise<NetworkRecord> {
-    const taken = [...this.#byName.values()].flatMap((r) => r.subnets.map((s) => s.subnet));
-    for (const block of poolBlocks()) {
-      if (taken.some((t) => overlap(t, block))) continue;
-      try {
-        return await this.#make(withBlock(record, block));
-      } catch (e) {
-        const { code, details } = toNyxError(e);
-        // The context names the interface when a route of the host is in the way; anything else will not get better.
-        if (code !== "failed_precondition" || details.context?.["interface"] === undefined) throw e;
-      }
-    }
-    throw new NyxError(
-      "resource_exhausted",
-      `Could not create network "${record.name}": no block of the pool is free; name one with --subnet`,
-    );
   }
 
   async #unmake(name: string): Promise<void> {
@@ -322,7 +292,7 @@ export class Networks implements NetworkService, NetworkSource {
     if ((this.#inUse.get(name) ?? 0) > 0) throw refuse("a container is being made on it");
     this.#leaving.add(name);
     try {
-      await this.#takeAway(name);
+      await takeAway(this.#deps.network, name);
       await this.#store.remove(name);
       this.#byName.delete(name);
       this.#down.delete(name);
@@ -332,20 +302,6 @@ export class Networks implements NetworkService, NetworkSource {
       this.#leaving.delete(name);
     }
     this.#emit("destroy", record);
-  }
-
-  /** Takes a network out of the kernel. A container that has just been removed may still be on its way out. */
-  async #takeAway(name: string): Promise<void> {
-    for (let tries = 1;; tries++) {
-      try {
-        return await untilAvailable(() => this.#deps.network.call("removeNetwork", { name }));
-      } catch (e) {
-        const { code, details } = toNyxError(e);
-        const leaving = code === "failed_precondition" && details.context?.["holder"] !== undefined;
-        if (!leaving || tries === LEAVING_TRIES) throw e;
-        await new Promise((resolve) => setTimeout(resolve, LEAVING_PAUSE_MS));
-      }
-    }
   }
 
   /** Removes all networks that no container uses, that have all the labels, and that are older than `until`. */

@@ -6,28 +6,22 @@ import type { ContainerConfig, NetworkAttachment, PortMapping, Resources } from 
 import { NyxError } from "../spec/errors.ts";
 import { parseRestart } from "../spec/parse/restart.ts";
 import { nowRfc3339 } from "../spec/time.ts";
-
 import { registrationOf } from "../dns/registration.ts";
-
 import { attachment, consoleSize, following, inputOf, outputChannel } from "./attachments.ts";
 import { untilAvailable } from "./available.ts";
-
 import { ownChanges } from "./changes.ts";
 import { connect, disconnect } from "./connect.ts";
 import { commitImage } from "./commit.ts";
 import { Container } from "./container.ts";
 import { newRecord, resolveNetworks } from "./create.ts";
-
 import { SupervisorCore } from "./core.ts";
 import { runExec } from "./exec.ts";
 import { exportRoot, readArchive, type ReadOptions, statPath, writeArchive } from "./files.ts";
 import { tryHooks } from "./hooks.ts";
 import { networkRequest } from "./launch.ts";
-
 import { randomId } from "./names.ts";
 import type { OpenPort } from "./ports.ts";
 import { changePorts, movePorts, unpublished } from "./publish.ts";
-
 import { passes, summaryOf } from "./view.ts";
 import { type WaitAnswer, type WaitCondition, waitFor } from "./wait.ts";
 
