@@ -17,9 +17,8 @@ export const command = defineCommand({
     },
   },
   operands: [{ name: "VOLUME", complete: "volumes" }],
-  notes:
-    "Owners, modes, links, times and extended attributes are kept. What containers write meanwhile may be in it or not:\n" +
-    "stop them for a copy that fits together.",
+  notes: "Owners, modes, links, times and extended attributes are kept. What containers write meanwhile\n" +
+    "may be in it or not: stop them for a copy that fits together.",
   async run(context, flags, [name = ""]) {
     const source = (await context.client()).volumes.exportTar(name);
     if (flags.output === undefined || flags.output === "-") await archiveToStdout(context, source);

@@ -47,9 +47,8 @@ export const command = defineCommand({
     quiet: { type: "bool", short: "q", help: "Print nothing" },
   },
   operands: [{ name: "VOLUME", complete: "volumes" }, { name: "FILE|-", optional: true, complete: "files" }],
-  notes:
-    "The archive is plain or gzip; default is standard input. The volume is made where there is none; files of the same name give\n" +
-    "way, others stay. What was unpacked before a failure stays, too.",
+  notes: "The archive is plain or gzip; default is standard input. The volume is made where there is none; files of\n" +
+    "the same name give way, others stay. What was unpacked before a failure stays, too.",
   async run(context, flags, [name = "", path]) {
     const source = await open(path);
     const entries = await (await context.client()).volumes.importTar(name, plainTar(source));
