@@ -5,6 +5,7 @@ import type { Handlers, OpContext } from "../serve.ts";
 import type { StreamsStage } from "../protocol.ts";
 import { Attachment } from "./attachment.ts";
 import { cgroupPids, containerCgroups, removeCgroupParent, removeContainerCgroups } from "./cgroup.ts";
+import { cleanUp, cleanUpWhenEnded, DELETE_GRACE_MS } from "./clean_up.ts";
 import { Container, type ContainerSpec } from "./container.ts";
 import { exists, monitorDir } from "./directories.ts";
 import type { StreamsContext } from "./context.ts";
@@ -12,10 +13,9 @@ import { Exec } from "./exec.ts";
 import { removeHiddenCgroup } from "./hybrid.ts";
 import { logPath, removeLog } from "./log_file.ts";
 import { replay, sendLog } from "./log_ops.ts";
-import { parseExitFile, removeMonitorDir, SAFE_ID } from "./monitor.ts";
+import { parseExitFile, SAFE_ID } from "./monitor.ts";
 import { tryReadText } from "./proc.ts";
 import { parseSignal } from "./signals.ts";
-import { releaseTerminal, writeLine } from "./terminal.ts";
 import { WarmPool } from "./warm.ts";
 import { ociResources } from "./update.ts";
 import { processTable, usageOf } from "./processes.ts";
@@ -23,8 +23,6 @@ import { processTable, usageOf } from "./processes.ts";
 type Request<K extends keyof StreamsStage["ops"]> = StreamsStage["ops"][K]["request"];
 type Ops = Omit<Handlers<StreamsStage>, "init">;
 
-/** How long a killed container may take until its monitor has reported. */
-const DELETE_GRACE_MS = 10_000;
 /** How long a kill may take before something must stand in its way, such as a frozen cgroup. */
 const KILL_GRACE_MS = 500;
 const SIGKILL = 9;
@@ -89,7 +87,7 @@ export class Streams {
     const known = this.#containers.get(id) ?? await this.#tryAdopt(request);
     if (known !== undefined && known.exit === undefined) return await known.started;
     if (known !== undefined) this.#release(id);
-    else this.#cleanUp(id);
+    else cleanUp(this.#context, id);
     let onAbort: (() => void) | undefined;
     try {
       const container = Container.launch(this.#context, request, this.#pool);
@@ -114,7 +112,7 @@ export class Streams {
     const id = checkId(request.id);
     const container = this.#containers.get(id) ?? await this.#tryAdopt(request);
     if (container === undefined) {
-      this.#cleanUp(id);
+      cleanUp(this.#context, id);
       return { state: "gone" };
     }
     const exitPending = parseExitFile(tryReadText(`${container.dir}/exit`) ?? "") !== undefined;
@@ -203,7 +201,7 @@ export class Streams {
       );
     }
     if (container !== undefined) this.#release(id);
-    else await this.#cleanUpWhenEnded(id);
+    else await cleanUpWhenEnded(this.#context, id);
     this.#endEarly(id);
   }
 
@@ -241,7 +239,7 @@ export class Streams {
     if (container !== undefined && container.exit === undefined) {
       throw new NyxError("failed_precondition", `Could not acknowledge the exit of ${id}: it still runs`);
     }
-    if (container === undefined) this.#cleanUp(id);
+    if (container === undefined) cleanUp(this.#context, id);
     else this.#release(id);
   }
 
@@ -379,28 +377,7 @@ export class Streams {
     if (cgroup === "hybrid" && container?.info?.cgroup !== undefined) removeHiddenCgroup(files, container.info.cgroup);
     container?.close();
     this.#containers.delete(id);
-    this.#cleanUp(id);
-  }
-
-  #cleanUp(id: string): void {
-    const dir = monitorDir(this.#context.baseDir, id);
-    if (!exists(dir)) return;
-    releaseTerminal(this.#context, dir);
-    writeLine(this.#context, `${dir}/inctl`);
-    writeLine(this.#context, `${dir}/ack`);
-    removeMonitorDir(this.#context.files, dir);
-  }
-
-  /** For a monitor that nobody adopted: waits until it has written the exit, since before it does not read the line. */
-  async #cleanUpWhenEnded(id: string): Promise<void> {
-    const dir = monitorDir(this.#context.baseDir, id);
-    for (let waited = 0; waited < DELETE_GRACE_MS && exists(dir); waited += 5) {
-      if (parseExitFile(tryReadText(`${dir}/exit`) ?? "") !== undefined) break;
-      // Without a reader of `ack` there is no monitor to wait for.
-      if (!writeLine(this.#context, `${dir}/ack`)) break;
-      await new Promise((r) => setTimeout(r, 5));
-    }
-    this.#cleanUp(id);
+    cleanUp(this.#context, id);
   }
 }
 
