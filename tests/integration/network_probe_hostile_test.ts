@@ -47,7 +47,7 @@ for (
         const tookMs = performance.now() - began;
         assert.equal(outcome.exitCode, 1);
         assert.ok(tookMs < 10_000, `the probe took ${tookMs} ms`);
-        assert.ok(tookMs < 50 || ticks >= tookMs / 50, `${ticks} turns of the event loop in ${tookMs} ms`);
+        assert.ok(tookMs < 400 || ticks >= tookMs / 200, `${ticks} turns of the event loop in ${tookMs} ms`);
         assert.ok(Deno.memoryUsage().rss - before < 64 * 1024 * 1024);
       } finally {
         clearInterval(timer);
