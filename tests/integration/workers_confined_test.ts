@@ -6,33 +6,7 @@
 import assert from "node:assert/strict";
 import { extractPermissions } from "../../workers/extract/permissions.ts";
 import { networkPermissions } from "../../workers/network/permissions.ts";
-
-/** What each attempt, run inside a worker with these permissions, said. */
-async function attempt(
-  permissions: Deno.PermissionOptionsObject,
-  attempts: Record<string, string>,
-): Promise<Record<string, string>> {
-  const cases = Object.entries(attempts).map(([name, code]) =>
-    `try { await (async () => { ${code} })(); out[${JSON.stringify(name)}] = "done"; }
-     catch (e) { out[${JSON.stringify(name)}] = e.name; }`
-  );
-  const source = `const out = {}; ${cases.join("\n")} postMessage(out);`;
-  const worker = new Worker(`data:text/javascript,${encodeURIComponent(source)}`, {
-    type: "module",
-    deno: { permissions },
-  });
-  try {
-    return await new Promise((resolve, reject) => {
-      worker.onmessage = (e) => resolve(e.data);
-      worker.onerror = (e) => {
-        e.preventDefault();
-        reject(new Error(e.message));
-      };
-    });
-  } finally {
-    worker.terminate();
-  }
-}
+import { done, tryConfined } from "../support/confined.ts";
 
 const LIBC = Deno.build.arch === "aarch64" ? "/lib/aarch64-linux-gnu/libc.so.6" : "/lib/x86_64-linux-gnu/libc.so.6";
 const open = (path: string) => `Deno.dlopen(${JSON.stringify(path)}, {}).close()`;
@@ -60,22 +34,20 @@ Deno.test("network worker: it may load libc and use its own directories, and the
   const baseDir = Deno.makeTempDirSync({ prefix: "nyx-confined-" });
   try {
     Deno.mkdirSync(`${baseDir}/network`);
-    const results = await attempt(networkPermissions(baseDir), {
+    const results = await tryConfined(networkPermissions(baseDir), {
       ...REFUSED,
       "read of another part": `Deno.readDirSync(${JSON.stringify(`${baseDir}/images`)}).next()`,
       "write beside its own": `Deno.writeTextFileSync(${JSON.stringify(`${baseDir}/x`)}, "x")`,
       "libc": open(LIBC),
       "own file": `Deno.writeTextFileSync(${JSON.stringify(`${baseDir}/network/x`)}, "x")`,
     });
-    const done = Object.keys(results).filter((name) => results[name] === "done");
-    assert.deepEqual(done, ["libc", "own file"]);
+    assert.deepEqual(done(results), ["libc", "own file"]);
   } finally {
     Deno.removeSync(baseDir, { recursive: true });
   }
 });
 
 Deno.test("extract worker: it may load libc and the unpackers, and the runtime refuses it all else", async () => {
-  const results = await attempt(extractPermissions(), { ...REFUSED, "libc": open(LIBC) });
-  const done = Object.keys(results).filter((name) => results[name] === "done");
-  assert.deepEqual(done, ["libc"]);
+  const results = await tryConfined(extractPermissions(), { ...REFUSED, "libc": open(LIBC) });
+  assert.deepEqual(done(results), ["libc"]);
 });
