@@ -127,7 +127,7 @@ export class Machine implements AsyncDisposable {
     } catch (e) {
       await this.cut();
       const why = e instanceof Error ? e.message : String(e);
-      throw new Error(`${why}\nIts console:\n${this.console.slice(-4000)}`);
+      throw new Error(`${why}\nQEMU says: ${await errors}\nIts console:\n${this.console.slice(-4000)}`);
     } finally {
       clearTimeout(timer);
     }
