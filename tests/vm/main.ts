@@ -2,14 +2,12 @@
  * `deno task test:vm [NAME…]`: plays the scripted runs of tests/vm/runs in guests under QEMU; all of them, or those whose names begin
  * with one of NAME. `--list` names the runs, `--verbose` shows each step with its seconds.
  *
- * `--cuts N [--seed S] [--only OPERATION,…]` cuts the power N times instead. `--bench` compares crun, nyx and podman
- * in one guest.
+ * `--cuts N [--seed S] [--only OPERATION,…]` cuts the power N times instead.
  *
  * Needs root and what tests/setup.ts installs. Exit code 1 when anything failed.
  */
 
 import { installPackages, RUNTIME_PACKAGES, TEST_PACKAGES } from "../setup.ts";
-import { bench, benchTable } from "./bench.ts";
 import { cutPower } from "./cuts.ts";
 import { play, readRuns, setStage } from "./play.ts";
 import type { Run } from "./script.ts";
@@ -78,10 +76,6 @@ async function main(): Promise<boolean> {
   await installPackages([...RUNTIME_PACKAGES, ...TEST_PACKAGES]);
   const count = option("cuts");
   if (count !== undefined) return await cuts(Number(count));
-  if (Deno.args.includes("--bench")) {
-    console.log(benchTable(await bench()));
-    return true;
-  }
   const names = Deno.args.filter((a) => !a.startsWith("-"));
   const chosen = names.length === 0 ? runs : runs.filter((r) => names.some((n) => r.name.startsWith(n)));
   if (chosen.length === 0) throw new Error(`No run begins with ${names.join(" or ")}; see --list`);
