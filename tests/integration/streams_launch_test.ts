@@ -145,6 +145,15 @@ Deno.test("streams.launch: killed for memory, oomKilled is true and an oom event
   assert.ok(t.events.some((e) => e.kind === "oom" && e.id === id));
 });
 
+Deno.test("streams.kill: a container with a memory limit that nyxd killed did not run out of memory", async () => {
+  await using t = await StreamsFixture.create();
+  const { id } = await t.launch("sleep 100", { memoryBytes: 64 << 20 });
+  await t.host.call("kill", { id, signal: "KILL", all: true });
+  const { exit } = await t.exit(id);
+  assert.deepEqual([exit.code, exit.oomKilled], [137, false]);
+  assert.ok(!t.events.some((e) => e.kind === "oom"));
+});
+
 Deno.test("streams.pause: a paused container stands still until resumed", async () => {
   await using t = await StreamsFixture.create();
   const { id } = await t.launch("i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done");

@@ -139,11 +139,21 @@ function signalIfThere(process: Pick<ProcessKernel, "kill">, pid: number): void 
 
 /** Watches one cgroup for kills by the out-of-memory killer. */
 export interface OomWatch {
-  /** Whether a kill has happened, also right after the cgroup is gone; `code` is what the container ended with. */
-  seen(code: number): boolean;
+  /**
+   * Whether a kill has happened, also right after the cgroup is gone.
+   *
+   * @param code what the container ended with
+   * @param killed nyxd sent it a KILL, so that code 137 says nothing about memory
+   */
+  seen(code: number, killed: boolean): boolean;
   /** Ends the watch. */
   close(): void;
 }
+
+/** What a program ends with that a KILL ended. */
+const KILLED = 137;
+/** Limits from here on are none: the kernel gives the largest multiple of a page below 2^63. */
+const V1_UNLIMITED = 2 ** 62;
 
 const NO_WATCH: OomWatch = { seen: () => false, close: () => {} };
 
@@ -182,9 +192,9 @@ function watchEvents(context: StreamsContext, dir: string, onOom: () => void): O
   });
   look();
   return {
-    seen: (code) => {
+    seen: (code, killed) => {
       look();
-      if (!seen && unread && code === 137) {
+      if (!seen && unread && code === KILLED && !killed) {
         seen = true;
         onOom();
       }
@@ -195,8 +205,8 @@ function watchEvents(context: StreamsContext, dir: string, onOom: () => void): O
 }
 
 /**
- * v1: an eventfd counts each time the group runs out of memory, and once when the group is removed. So a removed group that
- * counted twice ran out of memory before.
+ * v1: an eventfd counts each time the group runs out of memory, and once some time after the group was removed. So a removed group that
+ * counted twice ran out of memory before; and one that counted once, where it had a limit and was killed by nobody else.
  */
 function watchControl(context: StreamsContext, dir: string, onOom: () => void): OomWatch {
   const { files, poll, loop } = context;
@@ -213,10 +223,13 @@ function watchControl(context: StreamsContext, dir: string, onOom: () => void): 
   } finally {
     files.close(controlFd);
   }
+  let limited = false;
   const look = () => {
     count += poll.eventfdTake(eventFd);
     if (seen) return;
-    const kills = flatValue(tryReadText(path), "oom_kill");
+    const control = tryReadText(path);
+    if (control !== undefined) limited = Number(tryReadText(`${dir}/memory.limit_in_bytes`)) < V1_UNLIMITED;
+    const kills = flatValue(control, "oom_kill");
     seen = kills === undefined ? count >= 2 : kills > 0 || count > 0;
     if (seen) onOom();
   };
@@ -224,8 +237,12 @@ function watchControl(context: StreamsContext, dir: string, onOom: () => void): 
   look();
   let open = true;
   return {
-    seen: () => {
+    seen: (code, killed) => {
       if (open) look();
+      if (!seen && limited && count > 0 && code === KILLED && !killed) {
+        seen = true;
+        onOom();
+      }
       return seen;
     },
     close: () => {

@@ -62,6 +62,7 @@ export class Container {
   #console: ConsoleSocket | undefined;
   #stopWatch: (() => void) | undefined;
   #oom: OomWatch | undefined;
+  #killed = false;
   #warm: WarmMonitor | undefined;
   #monitorPid: number | undefined;
   #pidFd = -1;
@@ -153,8 +154,14 @@ export class Container {
     }
   }
 
+  /** Has it on record that nyxd killed this container. */
+  noteSignal(signal: number): void {
+    if (signal === SIGKILL) this.#killed = true;
+  }
+
   /** Sends a signal to the init process. */
   signal(signal: number): void {
+    this.noteSignal(signal);
     try {
       if (this.#pidFd < 0 || this.#exit !== undefined) throw this.#notRunning("send a signal to");
       this.#context.process.pidfdSendSignal(this.#pidFd, signal);
@@ -408,7 +415,7 @@ export class Container {
     this.input = undefined;
     const finishedAt = this.#files.finishedAt();
     void this.output.finish().catch((e: unknown) => this.#context.report(e, this.id)).then(() => {
-      const oomKilled = this.#oom?.seen(code) ?? false;
+      const oomKilled = this.#oom?.seen(code, this.#killed) ?? false;
       const failure = error === undefined ? execFailure(code, this.output.stderrHead) : { code, error };
       this.#exit = { finishedAt, oomKilled, ...failure };
       this.#oom?.close();

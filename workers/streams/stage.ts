@@ -173,6 +173,7 @@ export class Streams {
     if (exec !== undefined) return await exec.kill(number, all);
     const container = this.#container(id);
     if (!all || container.info?.cgroup === undefined) return container.signal(number);
+    container.noteSignal(number);
     for (const pid of cgroupPids(container.info.cgroup)) this.#signalPid(pid, number);
   }
 
@@ -209,6 +210,7 @@ export class Streams {
   async #killAll(container: Container): Promise<boolean> {
     const { cgroup } = container.info ?? {};
     if (container.info === undefined) return false;
+    container.noteSignal(SIGKILL);
     for (const pid of cgroup === undefined ? [container.info.pid] : cgroupPids(cgroup)) this.#signalPid(pid, SIGKILL);
     const ended = container.ended.then(() => true, () => true);
     return await Promise.race([ended, new Promise<false>((r) => setTimeout(() => r(false), KILL_GRACE_MS))]);
@@ -374,7 +376,7 @@ export class Streams {
   #release(id: string): void {
     const { cgroup, files } = this.#context;
     const container = this.#containers.get(id);
-    if (cgroup === "hybrid" && container?.info?.cgroup !== undefined) removeHiddenCgroup(files, container.info.cgroup);
+    if (cgroup === "hybrid") removeHiddenCgroup(files, id, container?.info?.cgroup);
     container?.close();
     this.#containers.delete(id);
     cleanUp(this.#context, id);
