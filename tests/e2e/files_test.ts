@@ -70,7 +70,8 @@ Deno.test("an attacker swaps a directory for a link to the host's files while ot
   const { id } = await nyxd.client.containers.run({ image, args: ["sh", "-c", swap] });
   const until = Date.now() + 2500;
   let reads = 0;
-  while (Date.now() < until) {
+  // On a loaded machine the path is there less often.
+  while (Date.now() < until || (reads <= 3 && Date.now() < until + 20_000)) {
     const bytes: Uint8Array[] = [];
     try {
       for await (const b of nyxd.client.containers.readArchive(id, "/x/file", { follow: true })) bytes.push(b);
