@@ -3,7 +3,7 @@
  *
  *     deno run -A tests/bench/main.ts [rounds] [row …]
  *
- * Rows: run exec ps many compose build pull memory version, and many100 by name alone; `disk` puts all state on the disk. Ratios count;
+ * Rows: run exec ps many compose build pull memory version, and many100 and logs by name alone; `disk` puts all state on the disk. Ratios count;
  * absolute times are the machine's.
  */
 
@@ -125,6 +125,28 @@ async function rowExec(b: Bench): Promise<void> {
   print(judge("ps as typed, ms", ps, { of: "nyx ps", against: ["docker"], atMost: 1.5 }));
   await b.nyxd.client.containers.remove(id, { force: true });
   for (const p of peers) await p.run("rm", "-f", "xx");
+}
+
+/** 200 MB of lines of 100 bytes, from the start until the container has ended and all is in the log. */
+async function rowLogs(b: Bench, times: number): Promise<void> {
+  const program = `yes ${"x".repeat(99)} | head -n 2000000`;
+  const job = async (run: (...args: string[]) => Promise<string>, ...options: string[]) => {
+    await run("run", "-d", "--name", "chatty", ...options, b.image, "sh", "-c", program);
+    await run("wait", "chatty");
+  };
+  const subject = (run: (...args: string[]) => Promise<string>, ...options: string[]) => async () => {
+    const ms = await timed(() => job(run, ...options));
+    await run("rm", "-f", "chatty");
+    return ms;
+  };
+  const { docker, podman } = b.peers;
+  const logs = await alternate({
+    nyx: subject(b.nyx, "--log-opt", "max-size=500m"),
+    docker: docker && subject((...a) => docker.run(...a), "--log-driver", "json-file"),
+    podman: podman && subject((...a) => podman.run(...a), "--log-driver", "k8s-file"),
+  }, times);
+  print(judge("200 MB of log, ms", logs, { of: "nyx", against: ["podman"], atMost: 1 }));
+  print(judge("200 MB of log, ms", logs, { of: "nyx", against: ["docker"], atMost: 1 / 3 }));
 }
 
 async function rowMany(b: Bench, count: number, repeats: number): Promise<void> {
@@ -277,6 +299,7 @@ async function main(): Promise<void> {
     if (wants("run")) await rowRun(bench);
     if (wants("exec")) await rowExec(bench);
     if (wants("many")) await rowMany(bench, 20, 2);
+    if (wanted.has("logs")) await rowLogs(bench, Math.min(rounds, 3));
     if (wanted.has("many100")) await rowMany(bench, 100, 1);
     if (wants("compose")) await rowCompose(bench, dir, Math.min(rounds, 7));
     if (wants("build")) await rowBuild(bench, dir, Math.min(rounds, 7));

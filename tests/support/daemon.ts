@@ -144,7 +144,10 @@ async function runCli(
 async function cgroupsOf(slot: number): Promise<string[]> {
   const args = ["/sys/fs/cgroup", "-maxdepth", "6", "-depth", "-type", "d", "-path", `*/nyx-t${slot}*`];
   const { stdout } = await new Deno.Command("find", { args, stderr: "null" }).output();
-  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+  const dirs = new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+  // Where the v2 hierarchy is not mounted, crun makes plain directories in its place.
+  const unified = "/sys/fs/cgroup/unified/";
+  return readOr(`${unified}cgroup.controllers`) === "" ? dirs.filter((dir) => !dir.startsWith(unified)) : dirs;
 }
 
 /** nyxd that stopped by itself, with all its containers removed, leaves no cgroup. */
@@ -156,11 +159,12 @@ async function assertNoCgroups(slot: number, log: string[]): Promise<void> {
   throw new Error(`nyxd left cgroups at a clean stop:\n${state.join("\n")}\n${log.slice(-40).join("\n")}`);
 }
 
+/** Content of a file; "" when it cannot be read. */
 function readOr(path: string): string {
   try {
     return Deno.readTextFileSync(path);
-  } catch (e) {
-    return String(e);
+  } catch {
+    return "";
   }
 }
 
