@@ -158,8 +158,11 @@ Deno.test("init: a network that a route of the host now overlaps is reported and
     "sh",
     "-c",
     `ip link add vpn type bridge; ip link set vpn up; ip route add 10.89.1.0/24 dev vpn
-    ip link add nyx-stray type bridge; ip link set nyx-stray alias "nyxd ${hosts.baseDir}"`,
+    ip link add nyx-stray type bridge; ip link set nyx-stray alias "nyxd ${hosts.baseDir}"
+    ip link add nyx-half type bridge; ip link add nyx-other type bridge`,
   ]);
+  // The first worker was killed between a bridge and the alias that says whose it is. nyx-other is somebody else's.
+  Deno.writeTextFileSync(`${hosts.baseDir}/network/making-nyx-half`, "");
   const worker = hosts.startWorker();
   const { failed, warnings } = await worker.call("init", {
     baseDir: hosts.baseDir,
@@ -171,7 +174,10 @@ Deno.test("init: a network that a route of the host now overlaps is reported and
   });
   assert.deepEqual(failed.map((f) => f.name), ["back"]);
   assert.ok(warnings.some((w) => /subnet 10\.89\.1\.0\/24 overlaps/.test(w)), warnings.join());
-  assert.doesNotMatch(mustInNetns(hosts.host, ["ip", "-o", "link"]), /nyx-stray|nyx-back/);
+  const links = mustInNetns(hosts.host, ["ip", "-o", "link"]);
+  assert.doesNotMatch(links, /nyx-stray|nyx-back|nyx-half/);
+  assert.match(links, /nyx-other/);
+  assert.deepEqual([...Deno.readDirSync(`${hosts.baseDir}/network`)].filter((e) => e.name.startsWith("making-")), []);
   await assert.rejects(worker.call("ensureNetwork", { network: BACK }), { code: "failed_precondition" });
   mustInNetns(hosts.host, ["ip", "link", "del", "vpn"]);
   await worker.call("ensureNetwork", { network: BACK });

@@ -117,6 +117,30 @@ function refuseStranger(rt: RtNetlink, link: Link, owner: string): void {
   );
 }
 
+/*
+ * The kernel takes a bridge's alias, which says whose it is, only once the bridge is there. What is about to be made is therefore on
+ * file until it has its alias: a worker killed in between leaves a bridge that the next one knows for its own.
+ */
+const INTENT = "making-";
+
+function noteIntent(baseDir: string, bridge: string): Disposable {
+  const path = `${baseDir}/network/${INTENT}${bridge}`;
+  Deno.mkdirSync(`${baseDir}/network`, { recursive: true, mode: 0o700 });
+  Deno.writeTextFileSync(path, "", { mode: 0o600 });
+  return { [Symbol.dispose]: () => Deno.removeSync(path) };
+}
+
+/** Names of bridges that this daemon was making when it was killed. */
+export function halfMadeBridges(baseDir: string): Set<string> {
+  const names = [...Deno.readDirSync(`${baseDir}/network`)].map((entry) => entry.name);
+  return new Set(names.filter((name) => name.startsWith(INTENT)).map((name) => name.slice(INTENT.length)));
+}
+
+/** Forgets them. */
+export function forgetHalfMade(baseDir: string): void {
+  for (const bridge of halfMadeBridges(baseDir)) Deno.removeSync(`${baseDir}/network/${INTENT}${bridge}`);
+}
+
 /** What {@linkcode ensureBridge} found or made. */
 export interface Bridge {
   index: number;
@@ -131,11 +155,16 @@ export function ensureBridge(ns: NamespaceKernel, rt: RtNetlink, network: Networ
   const owner = ownerAlias(baseDir);
   const link = rt.link(network.bridge);
   if (link !== undefined) {
+    if (link.kind === "bridge" && link.alias === "" && halfMadeBridges(baseDir).has(link.name)) {
+      rt.run(setLink(link.index, { alias: owner }));
+      link.alias = owner;
+    }
     refuseStranger(rt, link, owner);
     return shapeBridge(ns, rt, network, link, owner);
   }
   refuseOverlap(rt, network);
   const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
+  using _intent = noteIntent(baseDir, network.bridge);
   rt.run(newBridge(network.bridge, { mac: macOf(network.v4.gateway), ...mtu }));
   const made = rt.link(network.bridge);
   if (made === undefined) throw new NyxError("unavailable", `Bridge ${network.bridge} went away while it was made`);

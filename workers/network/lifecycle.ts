@@ -3,7 +3,7 @@
 import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { cidrContains, formatIp } from "../../ffi/ip_address.ts";
-import { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
+import { type Link, RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { OpenNftOptions } from "../../ffi/nftables/libnftables.ts";
 import type { Nft } from "../../ffi/nftables/nft.ts";
 import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
@@ -13,7 +13,7 @@ import { adopt } from "./container.ts";
 import { checkDisjoint, gatewayText, isDirect, parseNetwork } from "./definition.ts";
 import { diagnose } from "./diagnose.ts";
 import { hostNamePrefix, isHostName, isOwnKind, removeLink } from "./endpoint.ts";
-import { enableForwarding, ensureBridge, ephemeralRange, ownerAlias } from "./host.ts";
+import { enableForwarding, ensureBridge, ephemeralRange, forgetHalfMade, halfMadeBridges, ownerAlias } from "./host.ts";
 import { FlowForgetter } from "./flows.ts";
 import { PortHolds } from "./holds.ts";
 import { LeaseStore, type Reservation } from "./leases.ts";
@@ -92,13 +92,16 @@ function ensureOthers(s: Session, definitions: readonly NetworkDefinition[]): { 
 /** Bridges of this daemon that no network has: a crash came between the bridge and its record. */
 export function removeStrayBridges(s: Session, networks: readonly NetworkDefinition[]): string[] {
   const names = new Set(networks.map((n) => n.bridge));
+  const halfMade = halfMadeBridges(s.baseDir);
   const links = s.rt.links();
-  return links.filter((l) => l.kind === "bridge" && l.alias === ownerAlias(s.baseDir) && !names.has(l.name))
-    .flatMap((bridge) => {
-      const ports = links.filter((l) => l.master === bridge.index).length;
-      if (ports === 0) removeLink(s.rt, bridge.index);
-      return ports === 0 ? [] : [`Bridge ${bridge.name} has ${ports} interface(s) but belongs to no network any more`];
-    });
+  const isMine = (l: Link) => l.alias === ownerAlias(s.baseDir) || (l.alias === "" && halfMade.has(l.name));
+  const warnings = links.filter((l) => l.kind === "bridge" && isMine(l) && !names.has(l.name)).flatMap((bridge) => {
+    const ports = links.filter((l) => l.master === bridge.index).length;
+    if (ports === 0) removeLink(s.rt, bridge.index);
+    return ports === 0 ? [] : [`Bridge ${bridge.name} has ${ports} interface(s) but belongs to no network any more`];
+  });
+  forgetHalfMade(s.baseDir);
+  return warnings;
 }
 
 /** A session before anything is looked at. */
