@@ -89,6 +89,18 @@ function ensureOthers(s: Session, definitions: readonly NetworkDefinition[]): { 
   });
 }
 
+/** Bridges that a worker was making when it died, and that no network has: also one that ended only after the next had looked. */
+function removeHalfMade(s: Session): void {
+  const halfMade = halfMadeBridges(s.baseDir);
+  const used = new Set([...s.networks.values()].map((n) => n.network.bridge));
+  for (const link of s.rt.links()) {
+    if (link.kind === "bridge" && link.alias === "" && halfMade.has(link.name) && !used.has(link.name)) {
+      removeLink(s.rt, link.index);
+    }
+  }
+  forgetHalfMade(s.baseDir);
+}
+
 /** Bridges of this daemon that no network has: a crash came between the bridge and its record. */
 export function removeStrayBridges(s: Session, networks: readonly NetworkDefinition[]): string[] {
   const names = new Set(networks.map((n) => n.bridge));
@@ -302,6 +314,7 @@ export async function close(s: Session): Promise<void> {
 
 /** Ends the session. Without `keepNetworks`, also takes bridges, table and the namespace directory's mount away. */
 export async function shutdown(s: Session, keepNetworks: boolean): Promise<void> {
+  removeHalfMade(s);
   await s.leases.commit();
   if (keepNetworks) return await close(s);
   if (s.active.size > 0) {
