@@ -89,20 +89,8 @@ function ensureOthers(s: Session, definitions: readonly NetworkDefinition[]): { 
   });
 }
 
-/** Bridges that a worker was making when it died, and that no network has: also one that ended only after the next had looked. */
-function removeHalfMade(s: Session): void {
-  const halfMade = halfMadeBridges(s.baseDir);
-  const used = new Set([...s.networks.values()].map((n) => n.network.bridge));
-  for (const link of s.rt.links()) {
-    if (link.kind === "bridge" && link.alias === "" && halfMade.has(link.name) && !used.has(link.name)) {
-      removeLink(s.rt, link.index);
-    }
-  }
-  forgetHalfMade(s.baseDir);
-}
-
-/** Bridges of this daemon that no network has: a crash came between the bridge and its record. */
-export function removeStrayBridges(s: Session, networks: readonly NetworkDefinition[]): string[] {
+/** Bridges of this daemon that no network has: a crash came between the bridge and its mark, or its record. */
+export function removeStrayBridges(s: Session, networks: readonly { bridge: string }[]): string[] {
   const names = new Set(networks.map((n) => n.bridge));
   const halfMade = halfMadeBridges(s.baseDir);
   const links = s.rt.links();
@@ -314,9 +302,14 @@ export async function close(s: Session): Promise<void> {
 
 /** Ends the session. Without `keepNetworks`, also takes bridges, table and the namespace directory's mount away. */
 export async function shutdown(s: Session, keepNetworks: boolean): Promise<void> {
-  removeHalfMade(s);
+  const attempts = new Attempts();
+  // A worker that died may have ended only after this one had looked.
+  attempts.try("remove stray bridges", () => removeStrayBridges(s, [...s.networks.values()].map((n) => n.network)));
   await s.leases.commit();
-  if (keepNetworks) return await close(s);
+  if (keepNetworks) {
+    await close(s);
+    return attempts.finish("let go of the networks");
+  }
   if (s.active.size > 0) {
     throw new NyxError(
       "failed_precondition",
@@ -325,7 +318,6 @@ export async function shutdown(s: Session, keepNetworks: boolean): Promise<void>
   }
   s.watch?.[Symbol.dispose]();
   delete s.watch;
-  const attempts = new Attempts();
   attempts.try("delete table", () => s.nft.run(`table inet ${s.table}\ndelete table inet ${s.table}`));
   for (const { network, bridge } of s.networks.values()) {
     if (bridge.owned) attempts.try(`delete bridge ${network.bridge}`, () => removeLink(s.rt, bridge.index));
