@@ -3,6 +3,25 @@
 import { NyxError } from "../mod.ts";
 import type { Context } from "./context.ts";
 
+/** The flag that says where an archive goes. */
+export const OUTPUT_FLAG = {
+  type: "value",
+  short: "o",
+  value: "FILE",
+  help: "File to write (default standard output)",
+  complete: "files",
+} as const;
+
+/** Writes an archive where {@linkcode OUTPUT_FLAG} says. */
+export async function writeArchive(
+  context: Context,
+  output: string | undefined,
+  source: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  if (output === undefined || output === "-") await archiveToStdout(context, source);
+  else await archiveToFile(output, source);
+}
+
 /** Writes beside the target and renames, so that a broken archive never stands under its name. */
 export async function archiveToFile(path: string, source: AsyncIterable<Uint8Array>): Promise<void> {
   const partial = `${path}.${crypto.randomUUID().slice(0, 8)}.part`;

@@ -7,24 +7,12 @@ import { containerConfig, type FlagSources } from "./container_config.ts";
 import type { ContainerFlags } from "./container_flags.ts";
 import type { Context } from "./context.ts";
 import { pullProgress } from "./pull_progress.ts";
+import { readNamedFile } from "./read_file.ts";
 import { escapeControlsInLines } from "./render/escape.ts";
-
-function readFile(path: string): Uint8Array {
-  try {
-    return Deno.readFileSync(path);
-  } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "there is no such file"
-      : cause instanceof Error
-      ? cause.message
-      : String(cause);
-    throw new NyxError("invalid_argument", `Reading "${path}" failed: ${reason}`, { cause });
-  }
-}
 
 /** This process as the source of environment, files and working directory. */
 export function processSources(context: Context): FlagSources {
-  return { cwd: Deno.cwd(), env: context.env, readFile };
+  return { cwd: Deno.cwd(), env: context.env, readFile: (path) => readNamedFile(path) };
 }
 
 /** The container that a command line asks for. */

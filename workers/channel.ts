@@ -132,3 +132,27 @@ export class ByteReceiver implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     }
   }
 }
+
+/**
+ * Sends a whole body to an operation at the other end of a port.
+ *
+ * @returns what the operation gives
+ * @throws the operation's reason where it stopped reading, which says more than that it did; else the body's
+ */
+export async function sendBody<T>(
+  port: MessagePort,
+  body: AsyncIterable<Uint8Array>,
+  operation: Promise<T>,
+): Promise<T> {
+  operation.catch(() => {});
+  const sender = new ByteSender(port);
+  try {
+    for await (const bytes of body) await sender.send(new Uint8Array(bytes));
+    sender.end();
+  } catch (e) {
+    sender.fail(e);
+    await operation;
+    throw e;
+  }
+  return await operation;
+}

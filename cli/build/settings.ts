@@ -2,6 +2,7 @@
 
 import { type BuildSecret, type BuildSsh, NyxError } from "../../mod.ts";
 import { parseCsvLine } from "../../daemon/spec/parse/csv.ts";
+import { readNamedFile } from "../read_file.ts";
 
 /** Where values come from. */
 export interface Surroundings {
@@ -18,27 +19,13 @@ function wrong(flag: string, value: string, fix: string): NyxError {
   return new NyxError("invalid_argument", `Invalid --${flag} ${JSON.stringify(value)}: ${fix}`);
 }
 
-/** Reads a file that a flag names. */
-export function readNamed(path: string, what: string): Uint8Array<ArrayBuffer> {
-  try {
-    return Deno.readFileSync(path);
-  } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "there is no such file"
-      : cause instanceof Error
-      ? cause.message
-      : String(cause);
-    throw new NyxError("invalid_argument", `Reading ${what} "${path}" failed: ${reason}`, { cause });
-  }
-}
-
 /** Content of a secret: of a file, or of a variable. */
 export function secretOf(
   id: string,
   source: { file: string } | { variable: string },
   around: Surroundings,
 ): BuildSecret {
-  if ("file" in source) return { id, content: readNamed(source.file, `secret ${id}`).toBase64() };
+  if ("file" in source) return { id, content: readNamedFile(source.file, `secret ${id}`).toBase64() };
   const value = around.env(source.variable);
   if (value === undefined) {
     throw new NyxError("invalid_argument", `Secret ${id} has no content: the variable ${source.variable} is not set`);
@@ -83,7 +70,7 @@ export function parseSsh(text: string, around: Surroundings): SshSource {
       cause,
     });
   }
-  return { id, key: readNamed(path, "the ssh key").toBase64() };
+  return { id, key: readNamedFile(path, "the ssh key").toBase64() };
 }
 
 /** `NAME=VALUE` pairs; a name alone is taken from the environment, and left out where that has none. */

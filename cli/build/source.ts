@@ -1,7 +1,7 @@
 /** Where a build's context is: a directory, a repository, or standard input. */
 
 import { NyxError } from "../../mod.ts";
-import { readNamed } from "./settings.ts";
+import { readNamedFile } from "../read_file.ts";
 
 /** A context that was found. */
 export interface Source extends AsyncDisposable {
@@ -116,7 +116,7 @@ export async function findSource(context: string): Promise<Source> {
 /** Text of a Dockerfile: as named, else Dockerfile or Containerfile of the context. */
 export function readDockerfile(directory: string, named: string | undefined): { text: string; path: string } {
   const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  if (named !== undefined) return { text: decode(readNamed(named, "the Dockerfile")), path: named };
+  if (named !== undefined) return { text: decode(readNamedFile(named, "the Dockerfile")), path: named };
   for (const name of ["Dockerfile", "Containerfile"]) {
     const path = `${directory}/${name}`;
     try {

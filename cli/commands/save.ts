@@ -1,7 +1,7 @@
 /** `nyx save`. */
 
 import { invalid } from "../../mod.ts";
-import { archiveToFile, archiveToStdout } from "../archive_output.ts";
+import { OUTPUT_FLAG, writeArchive } from "../archive_output.ts";
 import { defineCommand } from "../args/definition.ts";
 import { EXIT } from "../failure.ts";
 
@@ -17,13 +17,7 @@ export const command = defineCommand({
       help: "docker-archive or oci-archive (default docker-archive)",
       complete: FORMATS,
     },
-    output: {
-      type: "value",
-      short: "o",
-      value: "FILE",
-      help: "File to write (default standard output)",
-      complete: "files",
-    },
+    output: OUTPUT_FLAG,
     platform: { type: "value", help: "", refuse: "an image is kept for one platform, which is saved" },
   },
   operands: [{ name: "IMAGE", variadic: true, complete: "images" }],
@@ -31,8 +25,7 @@ export const command = defineCommand({
     const format = FORMATS.find((word) => word === (flags.format ?? "docker-archive"));
     if (format === undefined) throw invalid("format", flags.format, `use ${FORMATS.join(" or ")}`);
     const source = (await context.client()).images.save(operands, { format });
-    if (flags.output === undefined || flags.output === "-") await archiveToStdout(context, source);
-    else await archiveToFile(flags.output, source);
+    await writeArchive(context, flags.output, source);
     return EXIT.ok;
   },
 });

@@ -1,6 +1,6 @@
 /** `nyx volume export`. */
 
-import { archiveToFile, archiveToStdout } from "../archive_output.ts";
+import { OUTPUT_FLAG, writeArchive } from "../archive_output.ts";
 import { defineCommand } from "../args/definition.ts";
 import { EXIT } from "../failure.ts";
 
@@ -8,21 +8,14 @@ import { EXIT } from "../failure.ts";
 export const command = defineCommand({
   summary: "Write what is in a volume as a tar archive",
   flags: {
-    output: {
-      type: "value",
-      short: "o",
-      value: "FILE",
-      help: "File to write (default standard output)",
-      complete: "files",
-    },
+    output: OUTPUT_FLAG,
   },
   operands: [{ name: "VOLUME", complete: "volumes" }],
   notes: "Owners, modes, links, times and extended attributes are kept. What containers write meanwhile\n" +
     "may be in it or not: stop them for a copy that fits together.",
   async run(context, flags, [name = ""]) {
     const source = (await context.client()).volumes.exportTar(name);
-    if (flags.output === undefined || flags.output === "-") await archiveToStdout(context, source);
-    else await archiveToFile(flags.output, source);
+    await writeArchive(context, flags.output, source);
     return EXIT.ok;
   },
 });

@@ -2,7 +2,8 @@
 
 import { type ComposeBuildSpec, NyxError } from "../../mod.ts";
 import { type BuildJob, runBuild } from "../build/run.ts";
-import { contextSource, parseSsh, readNamed, type SshSource } from "../build/settings.ts";
+import { contextSource, parseSsh, type SshSource } from "../build/settings.ts";
+import { readNamedFile } from "../read_file.ts";
 import { isRepository } from "../build/source.ts";
 import type { Context } from "../context.ts";
 
@@ -30,7 +31,7 @@ function secretsOf(spec: ComposeBuildSpec) {
   const encoder = new TextEncoder();
   return spec.secrets.map(({ id, file, content }) => ({
     id,
-    content: (file === undefined ? encoder.encode(content ?? "") : readNamed(file, `secret ${id}`)).toBase64(),
+    content: (file === undefined ? encoder.encode(content ?? "") : readNamedFile(file, `secret ${id}`)).toBase64(),
   }));
 }
 

@@ -2,7 +2,7 @@
 
 import { NyxError } from "../spec/errors.ts";
 import type { PathStat } from "../spec/api.ts";
-import { ByteSender } from "../../workers/channel.ts";
+import { sendBody } from "../../workers/channel.ts";
 import type { RootLocation } from "../../workers/protocol.ts";
 import { following, outputChannel } from "./attachments.ts";
 import { untilAvailable } from "./available.ts";
@@ -149,19 +149,7 @@ export async function writeArchive(
     transfer: [port1],
     signal,
   });
-  const result = operation.then((r) => ({ entries: r.entries }));
-  result.catch(() => {});
-  const sender = new ByteSender(port2);
-  try {
-    for await (const bytes of body) await sender.send(new Uint8Array(bytes));
-    sender.end();
-  } catch (e) {
-    sender.fail(e);
-    // The worker's reason says more than that it stopped reading.
-    await result;
-    throw e;
-  }
-  return await result;
+  return { entries: (await sendBody(port2, body, operation)).entries };
 }
 
 /** The whole root without volumes, as the image and the container made it. */

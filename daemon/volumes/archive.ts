@@ -1,6 +1,6 @@
 /** Volumes as tar streams, from and to the rootfs worker, which no name or link in an archive leads out of the volume. */
 
-import { ByteReceiver, ByteSender } from "../../workers/channel.ts";
+import { ByteReceiver, sendBody } from "../../workers/channel.ts";
 import type { WorkerHost } from "../../workers/host.ts";
 import type { RootfsStage } from "../../workers/protocol.ts";
 
@@ -37,16 +37,5 @@ export async function writeVolume(
   const { port1, port2 } = new MessageChannel();
   const root = { kind: "dir" as const, path: dir };
   const operation = worker.call("unarchive", { root, path: "/", port: port1 }, { transfer: [port1], signal });
-  operation.catch(() => {});
-  const sender = new ByteSender(port2);
-  try {
-    for await (const bytes of body) await sender.send(new Uint8Array(bytes));
-    sender.end();
-  } catch (e) {
-    sender.fail(e);
-    // The worker's reason says more than that it stopped reading.
-    await operation;
-    throw e;
-  }
-  return (await operation).entries;
+  return (await sendBody(port2, body, operation)).entries;
 }

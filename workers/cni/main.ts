@@ -4,7 +4,6 @@
  */
 
 import { NyxError } from "../../daemon/spec/errors.ts";
-import { StrandedError } from "../../ffi/namespace.ts";
 import { linuxNamespace } from "../../ffi/linux/namespace.ts";
 import { linuxSocket } from "../../ffi/linux/socket.ts";
 import { openNft } from "../../ffi/nftables/libnftables.ts";
@@ -12,7 +11,7 @@ import { close, type Environment, shutdown } from "../network/lifecycle.ts";
 import { audit } from "../network/audit.ts";
 import { probe } from "../network/probe.ts";
 import { release, restore } from "../network/reservation.ts";
-import { checkId, Serial, syncTable } from "../network/session.ts";
+import { inTurn, Serial, syncTable } from "../network/session.ts";
 import type { NetworkStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
 import { change } from "./change.ts";
@@ -45,21 +44,8 @@ function ready(): CniSession {
   throw new NyxError("unavailable", "The network worker got no init request yet", { retryable: true });
 }
 
-/** Runs an operation of a container in its turn. A thread stranded in a foreign namespace dies of it, and is replaced. */
 function ofContainer<T>(id: string, work: (s: CniSession) => T | Promise<T>): Promise<T> {
-  checkId(id);
-  return serial.run(id, async () => {
-    try {
-      return await work(ready());
-    } catch (e) {
-      if (e instanceof StrandedError) {
-        queueMicrotask(() => {
-          throw e;
-        });
-      }
-      throw e;
-    }
-  });
+  return inTurn(serial, id, () => work(ready()));
 }
 
 function endChores(): void {

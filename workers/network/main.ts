@@ -1,7 +1,6 @@
 /** Entry of the network worker (D08, native driver). Each operation on a container runs behind the earlier ones on it. */
 
 import { NyxError } from "../../daemon/spec/errors.ts";
-import { StrandedError } from "../../ffi/namespace.ts";
 import { linuxNamespace } from "../../ffi/linux/namespace.ts";
 import { linuxSocket } from "../../ffi/linux/socket.ts";
 import { openNft } from "../../ffi/nftables/libnftables.ts";
@@ -15,7 +14,7 @@ import { audit } from "./audit.ts";
 import { probe } from "./probe.ts";
 import { movePorts } from "./publish.ts";
 import { release, reserve, restore } from "./reservation.ts";
-import { checkId, Serial, type Session, syncTable } from "./session.ts";
+import { checkId, inTurn, Serial, type Session, syncTable } from "./session.ts";
 
 const { log, event } = emitter<NetworkStage>();
 const env: Environment = {
@@ -34,24 +33,8 @@ function ready(): Session {
   return session;
 }
 
-/**
- * Runs an operation of a container in its turn. A thread stranded in a foreign namespace dies of it before it does harm there,
- * and is replaced.
- */
 function ofContainer<T>(id: string, work: (s: Session) => T | Promise<T>): Promise<T> {
-  checkId(id);
-  return serial.run(id, async () => {
-    try {
-      return await work(ready());
-    } catch (e) {
-      if (e instanceof StrandedError) {
-        queueMicrotask(() => {
-          throw e;
-        });
-      }
-      throw e;
-    }
-  });
+  return inTurn(serial, id, () => work(ready()));
 }
 
 serve<NetworkStage>("network", {

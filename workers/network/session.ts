@@ -1,5 +1,6 @@
 /** What the network worker knows between requests: made by `init`, used by every other operation. */
 
+import { StrandedError } from "../../ffi/namespace.ts";
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import { CONTAINER_ID } from "../../daemon/spec/container.ts";
 import type { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
@@ -168,4 +169,24 @@ export class Serial {
     });
     return next;
   }
+}
+
+/**
+ * Runs an operation of a container in its turn. A thread stranded in a foreign namespace dies of it before it does harm there, and is
+ * replaced.
+ */
+export function inTurn<T>(serial: Serial, id: string, work: () => T | Promise<T>): Promise<T> {
+  checkId(id);
+  return serial.run(id, async () => {
+    try {
+      return await work();
+    } catch (e) {
+      if (e instanceof StrandedError) {
+        queueMicrotask(() => {
+          throw e;
+        });
+      }
+      throw e;
+    }
+  });
 }
