@@ -14,6 +14,7 @@ import { splitTar } from "../support/split_tar.ts";
 import { startRegistry } from "../support/registry.ts";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
 import { rowBuild, rowCompose } from "./compose_rows.ts";
+import { inOwnNamespaces } from "./isolate.ts";
 import { alternate, judge, print, timed } from "./measure.ts";
 import { cpuMs, installed, ownCpuMs, type Peer, pssMiB, sh, startDocker, startPodman } from "./peers.ts";
 
@@ -32,33 +33,6 @@ interface Bench {
   bundle: string;
   /** The installed command line, as `deno task install` makes it. */
   nyx: (...args: string[]) => Promise<string>;
-}
-
-/** Set in the process that runs in namespaces of its own. */
-const INSIDE = "NYX_BENCH_INSIDE";
-/** crun, and podman with it, refuse hosts with cgroup v1 controllers and a unified hierarchy beside them: here there is none. */
-const PREPARE = `
-ip link set lo up
-if test -d /sys/fs/cgroup/memory; then umount -l /sys/fs/cgroup/unified 2>/dev/null; fi
-"$@"
-exit $?`;
-
-/**
- * Runs this program again in mount, network and pid namespaces of its own: the links, rules and mounts that peers leave go
- * with them, and nothing that goes wrong in one can reach the host's processes. The shell stays as the first process and
- * reaps what peers leave behind.
- */
-async function isolate(): Promise<never> {
-  const self = [Deno.execPath(), "run", "-A", "--no-check", import.meta.filename ?? "", ...Deno.args];
-  const { code } = await new Deno.Command("unshare", {
-    args: [
-      ..."--mount --net --pid --fork --mount-proc --kill-child --propagation private".split(" "),
-      ...["sh", "-c", PREPARE, "sh", ...self],
-    ],
-    env: { [INSIDE]: "1" },
-    stdin: "null",
-  }).spawn().status;
-  Deno.exit(code);
 }
 
 async function bareBundle(dir: string): Promise<string> {
@@ -322,6 +296,6 @@ async function main(): Promise<void> {
   }
 }
 
-if (Deno.env.get(INSIDE) === undefined) await isolate();
+await inOwnNamespaces(import.meta.filename ?? "");
 if (!await installed("crun")) throw new Error("crun is missing: run `deno task setup`");
 await main();

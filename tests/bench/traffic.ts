@@ -9,41 +9,25 @@
  */
 
 import { startWorld } from "../support/world.ts";
+import { inOwnNamespaces } from "./isolate.ts";
 import { judge, print } from "./measure.ts";
 import { installed, type Peer, sh, startDocker, startPodman } from "./peers.ts";
 
 const rounds = Number(Deno.args[0] ?? "5");
 const seconds = Number(Deno.args[1] ?? "2");
-const INSIDE = "NYX_BENCH_INSIDE";
+/** A neighbour of the host: the namespace lan. */
 const PREPARE = `
-ip link set lo up
-if test -d /sys/fs/cgroup/memory; then umount -l /sys/fs/cgroup/unified 2>/dev/null; fi
 mount -t tmpfs tmpfs /run/netns 2>/dev/null || { mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns; }
 ip netns add lan
 ip link add up0 type veth peer name eth0 netns lan
 ip addr add 192.168.77.1/24 dev up0; ip link set up0 up
-ip -n lan addr add 192.168.77.2/24 dev eth0; ip -n lan link set eth0 up; ip -n lan link set lo up
-"$@"
-exit $?`;
+ip -n lan addr add 192.168.77.2/24 dev eth0; ip -n lan link set eth0 up; ip -n lan link set lo up`;
 const HOST = "192.168.77.1";
 const HTTP_PORT = 80;
 const IPERF_PORT = 5201;
 
 const SERVER =
   `Deno.serve({ port: ${HTTP_PORT}, hostname: "0.0.0.0", onListen: () => {} }, () => new Response("hello"))`;
-
-async function isolate(): Promise<never> {
-  const self = [Deno.execPath(), "run", "-A", "--no-check", import.meta.filename ?? "", ...Deno.args];
-  const { code } = await new Deno.Command("unshare", {
-    args: [
-      ..."--mount --net --pid --fork --mount-proc --kill-child --propagation private".split(" "),
-      ...["sh", "-c", PREPARE, "sh", ...self],
-    ],
-    env: { [INSIDE]: "1" },
-    stdin: "null",
-  }).spawn().status;
-  Deno.exit(code);
-}
 
 /** Two containers of one engine: one that serves, one that asks. */
 interface Pair {
@@ -194,5 +178,5 @@ async function main(): Promise<void> {
   }
 }
 
-if (Deno.env.get(INSIDE) === undefined) await isolate();
+await inOwnNamespaces(import.meta.filename ?? "", PREPARE);
 await main();

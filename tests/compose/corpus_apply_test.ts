@@ -11,18 +11,7 @@ import { takeDownProject } from "../../daemon/compose/reconcile/down.ts";
 import { observe } from "../../daemon/compose/reconcile/observe.ts";
 import { toNyxError } from "../../daemon/spec/errors.ts";
 import { FakeEngine, filesIn } from "./engine.ts";
-
-const dir = Deno.env.get("NYX_COMPOSE_CORPUS") ?? new URL("../../../shared/compose-corpus", import.meta.url).pathname;
-
-function corpus(): string[] {
-  try {
-    return [...Deno.readDirSync(dir)].map((e) => e.name).filter((n) => /\.ya?ml$/.test(n)).sort();
-  } catch {
-    return [];
-  }
-}
-
-const files = corpus();
+import { dir, files } from "./corpus.ts";
 
 /** Files that are parts of others, and cannot stand alone; and the one that asks for another kernel. */
 const FRAGMENT = /neither an image nor a build|is not defined|no services are defined|Linux images only/;

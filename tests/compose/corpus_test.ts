@@ -5,18 +5,7 @@ import { isNoop, planProject } from "../../daemon/compose/plan/plan.ts";
 import { printPlan } from "../../daemon/compose/plan/text.ts";
 import { printModel } from "../../daemon/compose/print.ts";
 import { applied, emptyWorld, PLAN } from "./memory.ts";
-
-const dir = Deno.env.get("NYX_COMPOSE_CORPUS") ?? new URL("../../../shared/compose-corpus", import.meta.url).pathname;
-
-function corpus(): string[] {
-  try {
-    return [...Deno.readDirSync(dir)].map((e) => e.name).filter((n) => /\.ya?ml$/.test(n)).sort();
-  } catch {
-    return [];
-  }
-}
-
-const files = corpus();
+import { dir, files } from "./corpus.ts";
 
 /** A value that fits a variable's name. */
 function stub(name: string): string {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
 import { APP_IMAGES, appImages, POSTGRES_UID } from "../support/debian_apps.ts";
-import { type TestProject, testProject } from "../support/compose.ts";
+import { ok, type TestProject, testProject } from "../support/compose.ts";
 import { startLoad } from "../support/wrk.ts";
 
 const PORT = 20_000 + Math.floor(Math.random() * 10_000);
@@ -116,10 +116,6 @@ ${indent(API, 6)}
     content: |
 ${indent(NGINX.replace("VERSION", version), 6)}
 `;
-}
-
-function ok(result: { code: number; stderr: string; stdout: string }): void {
-  assert.equal(result.code, 0, result.stderr + result.stdout);
 }
 
 /** Keeps no connection: an idle one would be waited for before its container stops. */

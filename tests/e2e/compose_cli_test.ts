@@ -2,24 +2,12 @@
 
 import assert from "node:assert/strict";
 import { onTerminal } from "../support/terminal.ts";
-import { testProject } from "../support/compose.ts";
+import { ok, SLEEP, testProject } from "../support/compose.ts";
 import { startWorld } from "../support/world.ts";
+import { eventually } from "../support/eventually.ts";
+import { cliArgs } from "../support/daemon.ts";
 
-const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"]`;
-const ROOT = new URL("../../", import.meta.url).pathname;
-
-function ok(result: { code: number; stderr: string; stdout: string }): void {
-  assert.equal(result.code, 0, result.stderr + result.stdout);
-}
-
-async function until(what: string, test: () => Promise<boolean>): Promise<void> {
-  const until = Date.now() + 60_000;
-  while (Date.now() < until) {
-    if (await test()) return;
-    await new Promise((r) => setTimeout(r, 25));
-  }
-  assert.fail(`it did not happen within a minute: ${what}`);
-}
+const until = (what: string, check: () => boolean | Promise<boolean>) => eventually(what, check, 60_000);
 
 Deno.test("compose run and cp: ports, mounts, variables, user, directory, capabilities, names; files go in and out", async () => {
   await using world = await startWorld();
@@ -121,21 +109,7 @@ volumes: {data: {}}
 /** `nyx compose …` that goes on until it is told to end. */
 function follow(socket: string, dir: string, ...args: string[]) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-check",
-      "--cached-only",
-      `--config=${ROOT}deno.json`,
-      "-A",
-      `${ROOT}cli/main.ts`,
-      "--socket",
-      socket,
-      "compose",
-      "-f",
-      `${dir}/compose.yaml`,
-      ...args,
-    ],
+    args: cliArgs(socket, ["compose", "-f", `${dir}/compose.yaml`, ...args]),
     env: { NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",

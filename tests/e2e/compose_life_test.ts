@@ -2,26 +2,13 @@
 
 import assert from "node:assert/strict";
 import { startNyxd } from "../support/daemon.ts";
-import { testProject } from "../support/compose.ts";
+import { ok, SLEEP, testProject } from "../support/compose.ts";
 import { startWorld, type World } from "../support/world.ts";
+import { eventually } from "../support/eventually.ts";
 
-/** Sleeps, and ends at once when it is told to. */
-const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"]`;
+const until = (what: string, check: () => boolean | Promise<boolean>) => eventually(what, check, 60_000);
 
 const project = (world: World, yaml: string) => testProject(world.nyxd, `${world.dir}/shop`, yaml);
-
-function ok(result: { code: number; stderr: string; stdout: string }): void {
-  assert.equal(result.code, 0, result.stderr + result.stdout);
-}
-
-async function until(what: string, test: () => Promise<boolean>): Promise<void> {
-  const until = Date.now() + 60_000;
-  while (Date.now() < until) {
-    if (await test()) return;
-    await new Promise((r) => setTimeout(r, 25));
-  }
-  assert.fail(`it did not happen within a minute: ${what}`);
-}
 
 Deno.test("compose hooks: post_start runs as asked before dependents start, pre_stop before a stop; one that fails says so", async () => {
   await using world = await startWorld();

@@ -1,14 +1,8 @@
 /** Options and variables of `nyx compose`, against a real nyxd. */
 
 import assert from "node:assert/strict";
-import { testProject } from "../support/compose.ts";
+import { ok, SLEEP, testProject } from "../support/compose.ts";
 import { startWorld } from "../support/world.ts";
-
-const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"]`;
-
-function ok(result: { code: number; stderr: string; stdout: string }): void {
-  assert.equal(result.code, 0, result.stderr + result.stdout);
-}
 
 Deno.test("compose up: --dry-run, --no-start, -V, --pull, --wait-timeout, --abort-on-container-failure do what they say", async () => {
   await using world = await startWorld();

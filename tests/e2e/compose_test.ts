@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
 import { startNyxd } from "../support/daemon.ts";
-import { testProject } from "../support/compose.ts";
+import { ok, SLEEP, testProject } from "../support/compose.ts";
 import { startWorld, type World } from "../support/world.ts";
 
 const PROJECT = "com.docker.compose.project";
-
-/** Sleeps, and ends at once when it is told to. */
-const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"]`;
 
 function shop(image: string): string {
   return `
@@ -73,10 +70,6 @@ async function members(world: Pick<World, "nyxd">): Promise<Map<string, { id: st
 
 async function startedAt(world: Pick<World, "nyxd">, name: string): Promise<number> {
   return Date.parse((await world.nyxd.client.containers.inspect(name)).state.started_at ?? "");
-}
-
-function ok(result: { code: number; stderr: string; stdout: string }): void {
-  assert.equal(result.code, 0, result.stderr + result.stdout);
 }
 
 Deno.test("compose: up starts in order with secrets, networks and volumes; unchanged up touches nothing; down -v leaves nothing", async () => {

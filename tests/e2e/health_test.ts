@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
 import { startWorld } from "../support/world.ts";
 import type { ContainerConfig } from "../../mod.ts";
+import { eventually } from "../support/eventually.ts";
 
-async function until(what: string, check: () => Promise<boolean>, ms = 8000): Promise<void> {
-  for (const end = Date.now() + ms; Date.now() < end;) {
-    if (await check()) return;
-    await new Promise((r) => setTimeout(r, 25));
-  }
-  assert.fail(`${what} did not happen within ${ms} ms`);
-}
+const until = (what: string, check: () => Promise<boolean>, ms = 8000) => eventually(what, check, ms);
 
 const FAST = { intervalMs: 100, timeoutMs: 2000, retries: 2, startPeriodMs: 0, startIntervalMs: 50 };
 

@@ -4,14 +4,9 @@ import { type Nyxd, startNyxd } from "../support/daemon.ts";
 import { powerCut } from "../support/reboot.ts";
 import { untilTrue } from "../support/truth.ts";
 import { startWorld } from "../support/world.ts";
+import { eventually } from "../support/eventually.ts";
 
-async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 20_000; Date.now() < end;) {
-    if (await check()) return;
-    await new Promise((r) => setTimeout(r, 25));
-  }
-  assert.fail(`${what} did not happen within 20 s`);
-}
+const until = (what: string, check: () => boolean | Promise<boolean>) => eventually(what, check, 20_000);
 
 const WAIT = ["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do usleep 20000; done"];
 

@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
 import { type ReceivedSpan, startOtlpReceiver } from "../support/otlp_receiver.ts";
 import { startWorld } from "../support/world.ts";
+import { eventually } from "../support/eventually.ts";
 
-async function until(what: string, check: () => boolean): Promise<void> {
-  for (const end = Date.now() + 15_000; Date.now() < end;) {
-    if (check()) return;
-    await new Promise((r) => setTimeout(r, 50));
-  }
-  assert.fail(`${what} did not happen within 15 s`);
-}
+const until = (what: string, check: () => boolean | Promise<boolean>) => eventually(what, check, 15_000);
 
 Deno.test("OTEL_DENO=true: requests are spans with those of the stages below them, metrics are exported; no permission more is needed", async () => {
   await using receiver = startOtlpReceiver();

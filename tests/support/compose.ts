@@ -1,6 +1,15 @@
 /** A compose project on a real nyxd, for the tests of one file. */
 
+import assert from "node:assert/strict";
 import type { CliResult, Nyxd } from "./daemon.ts";
+
+/** A command in YAML that sleeps, and ends at once when it is told to. */
+export const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"]`;
+
+/** Fails with what a command said, unless it ended with 0. */
+export function ok(result: CliResult): void {
+  assert.equal(result.code, 0, result.stderr + result.stdout);
+}
 
 /** A project's directory, and the CLI in it. */
 export interface TestProject {

@@ -106,24 +106,19 @@ async function collectLines(stream: ReadableStream<Uint8Array>, into: string[]):
   if (rest !== "") into.push(rest);
 }
 
+/** Arguments with which deno runs `nyx ARGS` from source against a daemon's socket. */
+export function cliArgs(socket: string, args: readonly string[]): string[] {
+  const flags = ["--quiet", "--no-check", "--cached-only", `--config=${ROOT}deno.json`, "-A"];
+  return ["run", ...flags, `${ROOT}cli/main.ts`, "--socket", socket, ...args];
+}
+
 async function runCli(
   socket: string,
   args: string[],
   options: { stdin?: string | Uint8Array; env?: Record<string, string> },
 ): Promise<CliResult> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-check",
-      "--cached-only",
-      `--config=${ROOT}deno.json`,
-      "-A",
-      `${ROOT}cli/main.ts`,
-      "--socket",
-      socket,
-      ...args,
-    ],
+    args: cliArgs(socket, args),
     env: { NO_COLOR: "1", ...options.env },
     stdin: options.stdin === undefined ? "null" : "piped",
     stdout: "piped",
