@@ -1,4 +1,4 @@
-/** Durable file replacement: after a crash at any point a reader finds the old content or the new, never a part. */
+/** Files that are replaced durably: after a crash at any point a reader finds the old content or the new, never a part. */
 
 /**
  * Replaces a file: temporary file beside it, fsync, rename, fsync of the directory (rename(2), fsync(2)).
@@ -38,5 +38,14 @@ export async function syncDirectory(path: string): Promise<void> {
     await dir.sync();
   } finally {
     dir.close();
+  }
+}
+
+/** Deletes a file. Missing is no error. */
+export async function removeIfPresent(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (e) {
+    if (!(e instanceof Deno.errors.NotFound)) throw e;
   }
 }

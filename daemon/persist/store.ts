@@ -1,13 +1,13 @@
 /**
  * Durable container records: supervisor/containers/<id>.json, with bundles/<id>/nyxd-meta.json as the spare from which a
- * missing or corrupt record is rebuilt. A corrupt file is moved aside and reported, never deleted. A record of a newer nyxd stays
- * where it is. Whose record cannot be had is `unreadable`: nobody may take its files, mounts or processes for nobody's.
+ * missing or corrupt record is rebuilt. A corrupt file is moved aside and reported, and goes only with its container. A record of a
+ * newer nyxd stays where it is. Whose record cannot be had is `unreadable`: nobody may take its files, mounts or processes for nobody's.
  */
 
 import { CONTAINER_ID } from "../spec/container.ts";
 import { toNyxError } from "../spec/errors.ts";
 import type { Logger } from "../log/logger.ts";
-import { writeFileAtomic } from "./atomic.ts";
+import { removeIfPresent, writeFileAtomic } from "./atomic.ts";
 import { type ContainerRecord, parseRecord } from "./record.ts";
 
 interface Writer {
@@ -23,6 +23,8 @@ export class RecordStore {
   readonly #log: Logger;
   readonly #writers = new Map<string, Writer>();
   readonly #unreadable = new Set<string>();
+  /** Corrupt files that were moved aside, by container. */
+  readonly #aside = new Map<string, Set<string>>();
 
   /**
    * @param baseDir the daemon's base directory
@@ -71,7 +73,7 @@ export class RecordStore {
     await writeFileAtomic(`${record.bundleDir}/nyxd-meta.json`, JSON.stringify(record), { durable: false });
   }
 
-  /** Deletes a record. Missing is no error. */
+  /** Deletes a record, and what was moved aside of it, which would say that there is a container. Missing is no error. */
   async remove(id: string): Promise<void> {
     const writer = this.#writers.get(id);
     if (writer !== undefined) {
@@ -79,6 +81,9 @@ export class RecordStore {
       await writer.running?.catch(() => {});
       this.#writers.delete(id);
     }
+    // The record last: what is left after a failure or a crash is deleted when its container is.
+    for (const path of this.#aside.get(id) ?? []) await removeIfPresent(path);
+    this.#aside.delete(id);
     await removeIfPresent(`${this.#dir}/${id}.json`);
   }
 
@@ -90,25 +95,25 @@ export class RecordStore {
   /** All records; corrupt ones are set aside and rebuilt from their spare where that is possible. */
   async load(): Promise<ContainerRecord[]> {
     const records = new Map<string, ContainerRecord>();
-    const aside = new Set<string>();
+    const ofNoRecord = new Set<string>();
     for await (const entry of Deno.readDir(this.#dir)) {
       const path = `${this.#dir}/${entry.name}`;
       if (entry.name.endsWith(".tmp")) await removeIfPresent(path);
       const setAside = /^([0-9a-f]{64})\.json\.corrupt-\d+$/.exec(entry.name)?.[1];
-      if (setAside !== undefined) aside.add(setAside);
+      if (setAside !== undefined) this.#remember(setAside, path);
       if (!entry.name.endsWith(".json")) continue;
       const id = entry.name.slice(0, -".json".length);
       if (!CONTAINER_ID.test(id)) continue;
       const record = await this.#read(path, id) ?? await this.#rebuild(id);
       if (record !== undefined) records.set(id, record);
-      else aside.add(id);
+      else ofNoRecord.add(id);
     }
     for (const id of await this.#bundleIds()) {
       if (records.has(id)) continue;
       const record = await this.#rebuild(id);
       if (record !== undefined) records.set(id, record);
     }
-    for (const id of aside) if (!records.has(id)) this.#unreadable.add(id);
+    for (const id of [...ofNoRecord, ...this.#aside.keys()]) if (!records.has(id)) this.#unreadable.add(id);
     if (this.#unreadable.size > 0) {
       this.#log.error(
         "Containers without a readable record are left alone: restore their record, or delete what is left of it",
@@ -121,6 +126,11 @@ export class RecordStore {
     return [...records.values()];
   }
 
+  #remember(id: string, aside: string): void {
+    const paths = this.#aside.get(id) ?? new Set();
+    this.#aside.set(id, paths.add(aside));
+  }
+
   async #read(path: string, id: string): Promise<ContainerRecord | undefined> {
     try {
       const record = parseRecord(await Deno.readTextFile(path));
@@ -128,17 +138,21 @@ export class RecordStore {
       return record;
     } catch (e) {
       if (toNyxError(e).code === "failed_precondition") {
+        this.#unreadable.add(id);
         this.#log.error("A container record is of another version", { id, path, error: e });
         return undefined;
       }
       const aside = `${path}.corrupt-${Date.now()}`;
       await Deno.rename(path, aside).catch(() => {});
+      this.#remember(id, aside);
       this.#log.error("A container record cannot be read; it was moved aside", { id, movedTo: aside, error: e });
       return undefined;
     }
   }
 
+  /** The record that the spare holds, saved; not where there is a record that stays, or a spare that was of no use already. */
   async #rebuild(id: string): Promise<ContainerRecord | undefined> {
+    if (this.#unreadable.has(id)) return undefined;
     const path = `${this.#bundlesDir}/${id}/nyxd-meta.json`;
     try {
       const record = parseRecord(await Deno.readTextFile(path));
@@ -163,13 +177,5 @@ export class RecordStore {
       if (!(e instanceof Deno.errors.NotFound)) throw e;
     }
     return ids;
-  }
-}
-
-async function removeIfPresent(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (e) {
-    if (!(e instanceof Deno.errors.NotFound)) throw e;
   }
 }

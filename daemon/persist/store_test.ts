@@ -120,6 +120,36 @@ Deno.test("RecordStore.load: a record of a newer nyxd stays where it is; it and 
     assert.ok(lines.some((l) => l.includes("left alone")));
   }));
 
+Deno.test("RecordStore.load: a record of a newer nyxd is not replaced by a spare of this one", () =>
+  withStore(async (store, baseDir, lines) => {
+    const path = `${baseDir}/supervisor/containers/${ID}.json`;
+    const newer = JSON.stringify({ ...record(baseDir), v: 99 });
+    await Deno.writeTextFile(path, newer);
+    await store.saveSpare(record(baseDir, "spare"));
+    assert.deepEqual(await store.load(), []);
+    assert.deepEqual([...store.unreadable], [ID]);
+    assert.equal(await Deno.readTextFile(path), newer);
+    assert.ok(!lines.some((l) => l.includes("rebuilt from")));
+  }));
+
+Deno.test("RecordStore.remove: takes what was moved aside of the record, now or before, so that its id is nobody's afterwards", () =>
+  withStore(async (store, baseDir) => {
+    const dir = `${baseDir}/supervisor/containers`;
+    const names = () => [...Deno.readDirSync(dir)].map((e) => e.name).sort();
+    const others = `${"cd".repeat(32)}.json.corrupt-1`;
+    for (const name of [`${ID}.json.corrupt-1`, others]) await Deno.writeTextFile(`${dir}/${name}`, "torn before");
+    await Deno.writeTextFile(`${dir}/${ID}.json`, "torn now");
+    await store.saveSpare(record(baseDir));
+    assert.equal((await store.load()).length, 1);
+    assert.equal(names().length, 4);
+    await store.remove(ID);
+    assert.deepEqual(names(), [others]);
+    await Deno.remove(`${baseDir}/bundles/${ID}`, { recursive: true });
+    const again = new RecordStore(baseDir, new Logger("error", { write: () => 0 }));
+    assert.deepEqual(await again.load(), []);
+    assert.deepEqual([...again.unreadable], [ID.replaceAll("ab", "cd")]);
+  }));
+
 Deno.test("parseRecord: a version from the future is refused by name", () => {
   assert.throws(() => parseRecord('{"v":99}'), { code: "failed_precondition", message: /version 99/ });
   assert.throws(() => parseRecord("[]"), { code: "data_loss" });
