@@ -216,6 +216,29 @@ Deno.test("monitor: a container that fails soon after it took over counts as fai
   assert.deepEqual(engine.containers().map((c) => c.config.env?.[0]), ["A=three", "A=three"]);
 });
 
+Deno.test("rollback: containers replaced side by side all go back, whether the others are still watched or already well when one fails", async () => {
+  const text = (a: string) =>
+    shop(a, "replicas: 2, update_config: {parallelism: 2, monitor: 100ms, failure_action: rollback}", "");
+  for (const late of [false, true]) {
+    const engine = new FakeEngine();
+    await up(engine, text("one"));
+    const before = engine.containers().map((c) => c.id).sort();
+    if (!late) engine.behaviour.set("shop-web-2", { exits: 9 });
+    const start = engine.start.bind(engine);
+    let failed = !late;
+    engine.start = async (id) => {
+      const fails = !failed && engine.container(id)?.name === "shop-web-2";
+      failed ||= fails;
+      // The other one is watched from now on, and no longer when this one ends.
+      if (fails) await new Promise((resolve) => setTimeout(resolve, 60));
+      await start(id);
+      if (fails) setTimeout(() => void engine.stop(id), 70);
+    };
+    await assert.rejects(up(engine, text("two")), rejected(/rolled back: shop-web-1, shop-web-2/));
+    assert.deepEqual(engine.containers().map((c) => c.id).sort(), before, `late: ${late}`);
+  }
+});
+
 Deno.test("interrupted redeploy: the next up goes on with the one that took over, or does it again", async () => {
   const deploy = "update_config: {order: start-first}";
   for (const stage of ["start", "flip", "rename", "drain"]) {

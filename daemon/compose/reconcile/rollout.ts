@@ -34,6 +34,8 @@ interface Rollout {
   failures: number;
   /** Replaced; the old ones are kept until all are well, when there may be a way back. */
   replaced: Replaced[];
+  /** Replacements that are under way or watched. */
+  open: number;
   broken: boolean;
 }
 
@@ -64,6 +66,7 @@ export class Rollouts {
         started: 0,
         failures: 0,
         replaced: [],
+        open: 0,
         broken: false,
       };
       rollout.total++;
@@ -83,14 +86,18 @@ export class Rollouts {
     const { config } = rollout;
     if (rollout.started++ >= parallelism(config)) await sleep(ms(config.delay), signal);
     const keepOld = config.failure_action === "rollback";
+    rollout.open++;
     try {
       const replaced = await replace(this.#engine, old, desired, step.order, { ...this.#options, keepOld, signal });
       rollout.replaced.push(replaced);
       await this.#watch(replaced.id, ms(config.monitor), signal);
     } catch (e) {
       throw this.#failed(rollout, step, toNyxError(e));
+    } finally {
+      rollout.open--;
     }
-    if (rollout.replaced.length === rollout.total) await this.#commit(rollout);
+    const { broken, open, replaced, total } = rollout;
+    if (!broken && open === 0 && replaced.length === total) await this.#commit(rollout);
   }
 
   #failed(rollout: Rollout, step: PlanStep, error: NyxError): NyxError {
