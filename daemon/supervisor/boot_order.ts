@@ -19,26 +19,33 @@ export function joins(spec: Bootable["spec"]): string[] {
   );
 }
 
+/** Depth first through `edges`, the oldest first: whom an edge leads to before whose edge it is, but for circles. */
+function ordered<T>(byAge: readonly T[], edges: (item: T) => readonly T[]): T[] {
+  const done = new Set<T>();
+  const visiting = new Set<T>();
+  const visit = (item: T) => {
+    if (visiting.has(item)) return;
+    visiting.add(item);
+    for (const other of edges(item)) visit(other);
+    done.add(item);
+  };
+  for (const item of byAge) visit(item);
+  return [...done];
+}
+
+/** Items from the oldest on, and by their ids. */
+function sorted<T>(items: readonly T[], of: (item: T) => Bootable): { byAge: T[]; byId: Map<string, T> } {
+  const byAge = [...items].sort((a, b) => of(a).created.localeCompare(of(b).created));
+  return { byAge, byId: new Map(byAge.map((item) => [of(item).id, item])) };
+}
+
 /**
  * The oldest first, but whose namespaces are joined before those who join them. A circle, which nobody can start, is left
  * in the order of age.
  */
 export function bootOrder<T>(items: readonly T[], of: (item: T) => Bootable): T[] {
-  const byAge = [...items].sort((a, b) => of(a).created.localeCompare(of(b).created));
-  const byId = new Map(byAge.map((item) => [of(item).id, item]));
-  const ordered = new Set<T>();
-  const visiting = new Set<T>();
-  const visit = (item: T) => {
-    if (ordered.has(item) || visiting.has(item)) return;
-    visiting.add(item);
-    for (const id of joins(of(item).spec)) {
-      const target = byId.get(id);
-      if (target !== undefined) visit(target);
-    }
-    ordered.add(item);
-  };
-  for (const item of byAge) visit(item);
-  return [...ordered];
+  const { byAge, byId } = sorted(items, of);
+  return ordered(byAge, (item) => joins(of(item).spec).flatMap((id) => byId.get(id) ?? []));
 }
 
 /** Ids of the containers that an item needs: those it joins, and those that its compose project says it depends on. */
@@ -57,20 +64,11 @@ function needs<T>(spec: Bootable["spec"], items: readonly T[], of: (item: T) => 
  * For each item those that have to be stopped before it: all that need it. A circle is cut where the youngest closes it.
  */
 export function stopsAfter<T>(items: readonly T[], of: (item: T) => Bootable): Map<T, T[]> {
-  const byAge = [...items].sort((a, b) => of(a).created.localeCompare(of(b).created));
-  const byId = new Map(byAge.map((item) => [of(item).id, item]));
-  const position = new Map<T, number>();
-  const visiting = new Set<T>();
+  const { byAge, byId } = sorted(items, of);
   const needed = new Map(
     byAge.map((item) => [item, needs(of(item).spec, byAge, of).flatMap((id) => byId.get(id) ?? [])]),
   );
-  const visit = (item: T) => {
-    if (position.has(item) || visiting.has(item)) return;
-    visiting.add(item);
-    for (const other of needed.get(item) ?? []) visit(other);
-    position.set(item, position.size);
-  };
-  for (const item of byAge) visit(item);
+  const position = new Map(ordered(byAge, (item) => needed.get(item) ?? []).map((item, i) => [item, i]));
   const at = (item: T) => position.get(item) ?? 0;
   const waits = new Map<T, T[]>(byAge.map((item) => [item, []]));
   for (const [item, others] of needed) {
