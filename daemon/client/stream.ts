@@ -2,7 +2,7 @@
 
 import type { StreamEvent } from "../spec/api.ts";
 import { NyxError } from "../spec/errors.ts";
-import { FRAME, FrameDecoder, STDIN_WINDOW } from "../spec/frames.ts";
+import { channelPayload, FRAME, FrameDecoder, parseChannel, STDIN_WINDOW } from "../spec/frames.ts";
 import type { ResponseHead, Wire } from "./wire.ts";
 
 const encoder = new TextEncoder();
@@ -91,10 +91,7 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
 
   /** Sends bytes of a channel that a `channel` event opened; none is its end. */
   async channel(channel: number, bytes: Uint8Array): Promise<void> {
-    const payload = new Uint8Array(4 + bytes.byteLength);
-    new DataView(payload.buffer).setUint32(0, channel);
-    payload.set(bytes, 4);
-    await this.#send(FRAME.channel, payload);
+    await this.#send(FRAME.channel, channelPayload(channel, bytes));
   }
 
   /** Detaches. Idempotent. */
@@ -123,8 +120,10 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
           if (frame.kind === FRAME.stdout) yield { kind: "stdout", bytes: frame.payload };
           else if (frame.kind === FRAME.stderr) yield { kind: "stderr", bytes: frame.payload };
           else if (frame.kind === FRAME.credit) this.#grant(frame.payload);
-          else if (frame.kind === FRAME.channel) yield channelOutput(frame.payload);
-          else if (frame.kind === FRAME.json) {
+          else if (frame.kind === FRAME.channel) {
+            const channel = parseChannel(frame.payload);
+            if (channel !== undefined) yield { kind: "channel", ...channel };
+          } else if (frame.kind === FRAME.json) {
             const event = JSON.parse(decoder.decode(frame.payload)) as StreamEvent;
             over = event.event === "exit" || event.event === "error";
             yield { kind: "event", event };
@@ -169,9 +168,4 @@ export class AttachedStream implements AsyncIterable<AttachedOutput>, Disposable
       return false;
     }
   }
-}
-
-function channelOutput(payload: Uint8Array): AttachedOutput {
-  const channel = new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0);
-  return { kind: "channel", channel, bytes: payload.subarray(4) };
 }

@@ -100,3 +100,18 @@ Deno.test("client: ids are encoded, so that none escapes its path", async () => 
     assert.match(heads[0] ?? "", /^GET \/v1\/containers\/..%2F..%2Fx%3Fy%23z%0D%0AX%3A%20y HTTP\/1\.1\r\n/);
   });
 });
+
+Deno.test("client: a channel's frame without a number is skipped, and the stream goes on", async () => {
+  const frame = (kind: number, payload: string) =>
+    `${String.fromCharCode(kind, 0, 0, 0, 0, 0, 0, payload.length)}${payload}`;
+  const exit = JSON.stringify({ event: "exit", exitCode: 3 });
+  const body = frame(8, "ab") + frame(8, "\0\0\0\x05hi") + frame(3, exit);
+  const answer = `${OK}Content-Type: application/vnd.nyx.stream\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  await withAnswers([[answer]], async (client) => {
+    const got: unknown[] = [];
+    for await (const item of await client.containers.attach("x", { stdout: true })) {
+      got.push(item.kind === "channel" ? [item.channel, new TextDecoder().decode(item.bytes)] : item);
+    }
+    assert.deepEqual(got, [[5, "hi"], { kind: "event", event: { event: "exit", exitCode: 3 } }]);
+  });
+});

@@ -2,7 +2,7 @@
 
 import type { z } from "zod";
 import { NyxError } from "../spec/errors.ts";
-import { encodeFrame, FRAME, STDIN_WINDOW } from "../spec/frames.ts";
+import { encodeFrame, FRAME, parseChannel, STDIN_WINDOW } from "../spec/frames.ts";
 import { parseJson } from "./body.ts";
 import type { ControlLog } from "./context.ts";
 import { ProtocolViolation } from "./frame_source.ts";
@@ -158,9 +158,9 @@ function decodeControl(kind: number, payload: Uint8Array): StreamInput {
 }
 
 function channelInput(payload: Uint8Array): StreamInput {
-  if (payload.byteLength < 4) throw new ProtocolViolation("A channel frame has no number");
-  const channel = new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0);
-  return { kind: "channel", channel, bytes: payload.subarray(4) };
+  const channel = parseChannel(payload);
+  if (channel === undefined) throw new ProtocolViolation("A channel frame has no number");
+  return { kind: "channel", ...channel };
 }
 
 function payloadOf<T extends z.ZodType>(bytes: Uint8Array, schema: T, where: string): z.output<T> {

@@ -64,6 +64,21 @@ export function encodeFrame(kind: number, payload: Uint8Array): Uint8Array<Array
   return out;
 }
 
+/** Payload of a {@linkcode FRAME.channel} frame. No bytes are the channel's end. */
+export function channelPayload(channel: number, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const payload = new Uint8Array(4 + bytes.byteLength);
+  new DataView(payload.buffer).setUint32(0, channel);
+  payload.set(bytes, 4);
+  return payload;
+}
+
+/** Reads such a payload; its bytes are a view of it. Undefined for one that has no number. */
+export function parseChannel(payload: Uint8Array): { channel: number; bytes: Uint8Array } | undefined {
+  if (payload.byteLength < 4) return undefined;
+  const channel = new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0);
+  return { channel, bytes: payload.subarray(4) };
+}
+
 const encoder = new TextEncoder();
 
 /**

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { encodeFrame, FrameDecoder, MAX_FRAME, type StreamFrame } from "./frames.ts";
+import { channelPayload, encodeFrame, FrameDecoder, MAX_FRAME, parseChannel, type StreamFrame } from "./frames.ts";
 
 Deno.test("FrameDecoder gives the same frames however the bytes are cut", () => {
   const frames = Array.from({ length: 60 }, (_, i) => ({
@@ -43,4 +43,11 @@ Deno.test("FrameDecoder refuses a length beyond the limit before holding its byt
   const decoder = new FrameDecoder();
   decoder.push(head.subarray(0, 5));
   assert.throws(() => decoder.push(head.subarray(5)), RangeError);
+});
+
+Deno.test("channelPayload and parseChannel: number and bytes come back; a payload without a number is none", () => {
+  const bytes = Uint8Array.of(1, 2);
+  assert.deepEqual(parseChannel(channelPayload(0xffff_fffe, bytes)), { channel: 0xffff_fffe, bytes });
+  assert.equal(parseChannel(channelPayload(3, new Uint8Array(0)))?.bytes.byteLength, 0);
+  assert.equal(parseChannel(bytes), undefined);
 });
