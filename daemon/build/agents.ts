@@ -4,7 +4,7 @@
  */
 
 import { NyxError } from "../spec/errors.ts";
-import { encodeFrame, FRAME } from "../spec/frames.ts";
+import { channelPayload, encodeFrame, FRAME } from "../spec/frames.ts";
 
 /** Most connections at once. */
 const MAX_CHANNELS = 64;
@@ -18,10 +18,12 @@ export class AgentSockets implements Disposable {
   /**
    * @param opened told of a new channel, before its first bytes
    * @param send takes an encoded frame
+   * @param room resolves when there is room for more frames
    */
   constructor(
     readonly opened: (channel: number, ssh: string) => void,
     readonly send: (frame: Uint8Array) => void,
+    readonly room: () => Promise<void>,
   ) {}
 
   /** Listens for programs that want the agent `ssh`. */
@@ -50,6 +52,7 @@ export class AgentSockets implements Disposable {
     try {
       for (let n = await connection.read(buffer); n !== null; n = await connection.read(buffer)) {
         if (n > 0) this.send(channelFrame(channel, buffer.subarray(0, n)));
+        await this.room();
       }
     } catch {
       // Its program has ended.
@@ -89,10 +92,6 @@ export class AgentSockets implements Disposable {
   }
 }
 
-/** Encodes a frame of a channel. */
-export function channelFrame(channel: number, bytes: Uint8Array): Uint8Array {
-  const payload = new Uint8Array(4 + bytes.byteLength);
-  new DataView(payload.buffer).setUint32(0, channel);
-  payload.set(bytes, 4);
-  return encodeFrame(FRAME.channel, payload);
+function channelFrame(channel: number, bytes: Uint8Array): Uint8Array {
+  return encodeFrame(FRAME.channel, channelPayload(channel, bytes));
 }

@@ -7,7 +7,7 @@
 import type { Attachment, BuildService, StreamInput } from "../control/services.ts";
 import type { StreamEvent } from "../spec/api.ts";
 import type { BuildRequest } from "../spec/build.ts";
-import { NyxError, toNyxError } from "../spec/errors.ts";
+import { NyxError } from "../spec/errors.ts";
 import { nowRfc3339 } from "../spec/time.ts";
 import type { BuildDeps } from "./deps.ts";
 import { BuildJob } from "./job.ts";
@@ -19,7 +19,11 @@ export class Builder implements BuildService {
   readonly #deps: BuildDeps;
   readonly #paths: BuildPaths;
   readonly #running = new Map<BuildJob, Promise<unknown>>();
-  #prepared: Promise<void> | undefined;
+  /** Builds that use buildah's storage: those of the former that have begun. */
+  #begun = 0;
+  #prepared = false;
+  /** What prepares, cleans or removes the storage; no build begins before it ends. */
+  #upkeep: Promise<void> | undefined;
   /** buildah has working containers of a build that was ended by force. */
   #dirty = false;
 
@@ -51,22 +55,49 @@ export class Builder implements BuildService {
   build(request: BuildRequest, emit: (event: StreamEvent) => void): Attachment {
     const id = crypto.getRandomValues(new Uint8Array(6)).toHex();
     const job = new BuildJob(this.#deps, this.#paths, id, request, emit);
-    const done = this.#ready().then(() => job.run());
-    const tracked = done.then(() => {}, () => void (this.#dirty = true)).finally(() => this.#running.delete(job));
+    const done = this.#run(job);
+    const tracked = done.then(() => {}, () => {}).finally(() => this.#running.delete(job));
     this.#running.set(job, tracked);
     const exit = done.then(() => ({ code: 0, finishedAt: nowRfc3339(), oomKilled: false }));
     exit.then(() => {}, () => {}).finally(() => job.output.end());
     return { output: job.output, exit, input: (input) => feed(job, input), detach: () => job.stop() };
   }
 
-  /** Settings are there, and nothing of a build that was ended by force. */
-  async #ready(): Promise<void> {
-    await (this.#prepared ??= this.#paths.prepare(this.#deps.crun).catch((e) => {
-      this.#prepared = undefined;
+  async #run(job: BuildJob): Promise<unknown> {
+    await this.#begin();
+    try {
+      return await job.run();
+    } catch (e) {
+      this.#dirty = true;
       throw e;
-    }));
-    if (!this.#dirty || this.#running.size > 1) return;
-    this.#dirty = false;
+    } finally {
+      this.#begun--;
+    }
+  }
+
+  /** Waits until settings are there, and nothing of a build that was ended by force: that stays while another build has containers. */
+  async #begin(): Promise<void> {
+    // What holds is looked at anew after each wait: others waited, too.
+    while (true) {
+      if (this.#upkeep !== undefined) await this.#upkeep;
+      else if (!this.#prepared) await this.#keepUp(() => this.#prepare());
+      else if (this.#dirty && this.#begun === 0) await this.#keepUp(() => this.#clean());
+      else break;
+    }
+    this.#begun++;
+  }
+
+  /** Does it while no build begins. */
+  #keepUp(work: () => Promise<void>): Promise<void> {
+    return this.#upkeep = work().finally(() => this.#upkeep = undefined);
+  }
+
+  async #prepare(): Promise<void> {
+    await this.#paths.prepare(this.#deps.crun);
+    this.#prepared = true;
+  }
+
+  async #clean(): Promise<void> {
     const job = this.#paths.job("clean");
     await this.#paths.prepareJob(job, 0);
     try {
@@ -75,6 +106,7 @@ export class Builder implements BuildService {
         signal: AbortSignal.timeout(60_000),
         sink: () => Promise.resolve(),
       });
+      this.#dirty = false;
     } finally {
       await this.#deps.removeTree(job.dir);
     }
@@ -82,17 +114,25 @@ export class Builder implements BuildService {
 
   /** See {@linkcode BuildService.prune}. */
   async prune(): Promise<{ reclaimed: number }> {
+    // The last look is right before what keeps builds from beginning.
+    while (this.#running.size === 0 && this.#upkeep !== undefined) await this.#upkeep.catch(() => {});
     if (this.#running.size > 0) {
       throw new NyxError(
         "failed_precondition",
         `Could not remove the steps of earlier builds: ${this.#running.size} builds are under way; try again after them`,
       );
     }
-    const { storage } = this.#paths;
+    this.#prepared = false;
+    const removed = this.#removeSteps();
+    // Its failure is none of a build that waits for it.
+    void this.#keepUp(() => removed.then(() => {}, () => {}));
+    return { reclaimed: await removed };
+  }
+
+  async #removeSteps(): Promise<number> {
     const reclaimed = await this.usage();
-    this.#prepared = undefined;
-    await this.#deps.removeTree(storage);
-    return { reclaimed };
+    await this.#deps.removeTree(this.#paths.storage);
+    return reclaimed;
   }
 
   /** Bytes of the steps of earlier builds. */
@@ -123,7 +163,7 @@ async function feed(job: BuildJob, input: StreamInput): Promise<void> {
     case "channel":
       return await job.channel(input.channel, input.bytes);
     case "signal":
-      return job.stop(toNyxError(new NyxError("canceled", `The build was given up on ${input.signal}`)));
+      return job.stop(new NyxError("canceled", `The build was given up on ${input.signal}`));
     case "resize":
       return;
   }

@@ -69,6 +69,7 @@ export class BuildJob {
     this.#agents = new AgentSockets(
       (channel, ssh) => this.output.frame(encodeJsonFrame(FRAME.json, { event: "channel", channel, ssh })),
       (frame) => this.output.frame(frame),
+      () => this.output.room(),
     );
   }
 

@@ -23,6 +23,11 @@ export class BuildOutput implements AsyncIterable<Uint8Array> {
     for (let at = 0; at < bytes.byteLength; at += MAX_FRAME) {
       this.frame(encodeFrame(FRAME[stream], bytes.subarray(at, at + MAX_FRAME)));
     }
+    await this.room();
+  }
+
+  /** Resolves when there is room for more. */
+  async room(): Promise<void> {
     while (this.#bytes > BOUND && !this.#left) await this.#taken.promise;
   }
 
@@ -31,7 +36,7 @@ export class BuildOutput implements AsyncIterable<Uint8Array> {
     return this.write("stderr", new TextEncoder().encode(`${line}\n`));
   }
 
-  /** Adds a frame, however much waits. */
+  /** Adds a frame, however much waits; who adds many waits for {@linkcode room}. */
   frame(frame: Uint8Array): void {
     if (this.#left) return;
     this.#queue.push(frame);
