@@ -8,7 +8,7 @@ import type { ExitStatus } from "../../workers/protocol.ts";
 import { ContainerActor } from "./actor.ts";
 import { untilAvailable } from "./available.ts";
 import type { SupervisorDeps } from "./deps.ts";
-import { runHooks } from "./hooks.ts";
+import { hookFailed, runHooks } from "./hooks.ts";
 import { type Joined, launch, type LaunchOptions, takeDown } from "./launch.ts";
 import { next, tryNext } from "./machine.ts";
 import { attemptsAfter, backoffMs, shouldRestart } from "./restart.ts";
@@ -119,18 +119,13 @@ export class Container extends ContainerActor {
     this.#owner.started(this);
     // Beside the mailbox: a stop need not wait for them.
     this.#hooked = runHooks(this, "postStart", this.deps);
-    this.#hooked.catch((error) => this.#hookFailed(error));
+    this.#hooked.catch((e) => hookFailed(this, "postStart", e, this.deps));
     return state.pid;
   }
 
   /** Settles when the commands after the last start have ended; rejects with what the first failure says. */
   get hooked(): Promise<void> {
     return this.#hooked;
-  }
-
-  #hookFailed(error: unknown): void {
-    this.deps.log.warn("A command after a container's start failed", { id: this.id, error: toErrorData(error) });
-    this.emit("hook_failed", { hook: "post-start", error: toNyxError(error).message });
   }
 
   async #startFailed(e: unknown): Promise<NyxError> {

@@ -25,6 +25,23 @@ import { detailsOf, exposedPortsOf, passes, summaryOf } from "./view.ts";
 /** Time for stopping all containers with the daemon, seconds: less than a service manager waits before it kills (nyxd.service: 30). */
 const STOP_BUDGET_S = 20;
 
+/** How a container is stopped. */
+export interface StopOptions {
+  /** Grace before KILL; the container's own when missing, negative for ever. */
+  timeoutS?: number;
+  /** First signal; the container's own when missing. */
+  signal?: string;
+  /** When commands before the stop and the grace are over at the latest, on the clock of performance.now(). */
+  untilMs?: number;
+}
+
+/** A wait of `ms`, negative for ever, that ends at `untilMs` at the latest. */
+export function boundedMs(ms: number, untilMs: number): number {
+  if (untilMs === Infinity) return ms;
+  const leftMs = Math.max(0, untilMs - performance.now());
+  return ms < 0 ? leftMs : Math.min(ms, leftMs);
+}
+
 /** All containers, and what they ask of their owner. */
 export abstract class SupervisorCore implements Owner {
   /** The daemon's parts. */
@@ -65,12 +82,12 @@ export abstract class SupervisorCore implements Owner {
   }
 
   /** Stops one container; see the subclass. */
-  abstract stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }>;
+  abstract stop(ref: string, options: StopOptions): Promise<{ id: string }>;
 
   /**
    * Stops every container, those that need others before these, the rest side by side; failures are logged.
    *
-   * @param budgetS time for all; when it is used up, what still runs is killed
+   * @param budgetS time for all, with their pre-stop commands; when it is used up, what still runs is killed
    */
   async stopAll(budgetS: number = STOP_BUDGET_S): Promise<void> {
     const untilMs = performance.now() + budgetS * 1000;
@@ -78,18 +95,16 @@ export abstract class SupervisorCore implements Owner {
     const stops = new Map([...waits.keys()].map((c) => [c, Promise.withResolvers<void>()]));
     await Promise.all([...waits].map(async ([container, before]) => {
       await Promise.all(before.map((c) => stops.get(c)?.promise));
-      const ownS = container.record.spec.stopTimeoutS ?? this.deps.defaults.stopTimeoutS;
-      const leftS = Math.max(0, (untilMs - performance.now()) / 1000);
-      await this.#stopForShutdown(container, ownS < 0 ? leftS : Math.min(ownS, leftS));
+      await this.#stopForShutdown(container, untilMs);
       stops.get(container)?.resolve();
     }));
   }
 
   /** Stops a container, which is no wish of its user's: it comes back with the daemon if it would without. */
-  async #stopForShutdown(container: Container, timeoutS: number): Promise<void> {
+  async #stopForShutdown(container: Container, untilMs: number): Promise<void> {
     const { stoppedByUser } = container.record.state;
     try {
-      await this.stop(container.id, { timeoutS });
+      await this.stop(container.id, { untilMs });
     } catch (error) {
       this.deps.log.error("A container could not be stopped", { id: container.id, error });
     }

@@ -14,7 +14,7 @@ import { connect, disconnect } from "./connect.ts";
 import { commitImage } from "./commit.ts";
 import { Container } from "./container.ts";
 import { newRecord, resolveNetworks } from "./create.ts";
-import { SupervisorCore } from "./core.ts";
+import { boundedMs, type StopOptions, SupervisorCore } from "./core.ts";
 import { runExec } from "./exec.ts";
 import { exportRoot, readArchive, type ReadOptions, statPath, writeArchive } from "./files.ts";
 import { tryHooks } from "./hooks.ts";
@@ -176,11 +176,11 @@ export class Supervisor extends SupervisorCore implements ContainerService {
   }
 
   /** Stops; see {@linkcode Container.stop}. */
-  async stop(ref: string, options: { timeoutS?: number; signal?: string }): Promise<{ id: string }> {
+  async stop(ref: string, { timeoutS, signal, untilMs = Infinity }: StopOptions): Promise<{ id: string }> {
     const container = this.find(ref);
-    if (container.status === "running") await tryHooks(container, "preStop", this.deps);
-    const graceS = options.timeoutS ?? container.record.spec.stopTimeoutS ?? this.deps.defaults.stopTimeoutS;
-    await container.stop(options.signal ?? container.record.stopSignal, graceS * 1000);
+    if (container.status === "running") await tryHooks(container, "preStop", this.deps, untilMs - performance.now());
+    const graceS = timeoutS ?? container.record.spec.stopTimeoutS ?? this.deps.defaults.stopTimeoutS;
+    await container.stop(signal ?? container.record.stopSignal, boundedMs(graceS * 1000, untilMs));
     return { id: container.id };
   }
 
