@@ -173,7 +173,7 @@ function threadCalls(
       check(
         libc.ioctl(fd, FS_IOC_GETFLAGS, new Uint8Array(value.buffer)),
         "ioctl FS_IOC_GETFLAGS",
-        `fd ${fd}`,
+        fd,
       );
       const flags = value[0];
       if (flags === undefined) throw new SyscallError("ioctl FS_IOC_GETFLAGS", 5, `fd ${fd}`);
@@ -185,7 +185,7 @@ function threadCalls(
       check(
         libc.ioctl(fd, FS_IOC_SETFLAGS, new Uint8Array(value.buffer)),
         "ioctl FS_IOC_SETFLAGS",
-        `fd ${fd}`,
+        fd,
       );
     },
   };

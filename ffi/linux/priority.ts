@@ -14,7 +14,11 @@ export function linuxPriority(): PriorityKernel {
     getpriority: { parameters: ["i32", "u32"], result: "i32" },
   });
   return {
-    setNice: (nice) => void check(symbols.setpriority(PRIO_PROCESS, SELF, nice), "setpriority", String(nice)),
+    setNice(nice) {
+      // Before the call: nothing may come between it and the read of errno.
+      const text = String(nice);
+      check(symbols.setpriority(PRIO_PROCESS, SELF, nice), "setpriority", text);
+    },
     // -1 is a valid result, and for the calling thread the call cannot fail.
     nice: () => symbols.getpriority(PRIO_PROCESS, SELF),
   };
