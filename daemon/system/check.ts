@@ -8,6 +8,7 @@ import type { SupervisorDeps } from "../supervisor/deps.ts";
 import type { Container } from "../supervisor/container.ts";
 import { removeOrphans, takeDownEnded } from "../supervisor/recover.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
+import type { NetworkStage } from "../../workers/protocol.ts";
 
 /** What there is of one kind, by container. */
 interface Observed {
@@ -59,7 +60,13 @@ function mountedBelow(targets: readonly string[], baseDir: string, isOne: (name:
   return new Set(found.map((t) => t.slice(0, 64)));
 }
 
-async function observe(all: readonly Container[], deps: SupervisorDeps): Promise<Observed[]> {
+/** What the network stage says. */
+type NetworkAudit = NetworkStage["ops"]["audit"]["result"];
+
+async function observe(
+  all: readonly Container[],
+  deps: SupervisorDeps,
+): Promise<{ observed: Observed[]; network: NetworkAudit }> {
   const { baseDir, stages } = deps;
   const dir = (path: string) => idsIn(`${baseDir}/${path}`);
   const [{ targets }, crun, network, cgroups] = await Promise.all([
@@ -76,7 +83,7 @@ async function observe(all: readonly Container[], deps: SupervisorDeps): Promise
   });
   const known = (what: string, ids: Set<string>): Observed => ({ what, ids, of: "known", needed: never });
   const hasNetwork = (c: Container) => ownsNetwork(networkMode(c.record));
-  return [
+  const observed = [
     live("root mount", mountedBelow(targets, baseDir, (name) => name === "merged"), always),
     live("mount", mountedBelow(targets, baseDir, (name) => name !== "merged"), never),
     live("runtime state", new Set(crun.map((c) => c.id)), always),
@@ -89,11 +96,11 @@ async function observe(all: readonly Container[], deps: SupervisorDeps): Promise
     known("log", await dir("logs")),
     known("address lease", await leases(baseDir)),
   ];
+  return { observed, network };
 }
 
 /** Rules of published ports that are not there, or that nobody has. */
-async function ruleFindings(deps: SupervisorDeps): Promise<CheckFinding[]> {
-  const { missing, extra } = await deps.stages.network.call("audit", { repair: false });
+function ruleFindings({ missing, extra }: NetworkAudit): CheckFinding[] {
   return [
     ...missing.map(({ id, element }): CheckFinding => ({
       kind: "missing",
@@ -185,12 +192,15 @@ async function removeStray(stray: Set<string>, supervisor: Supervisor, deps: Sup
 /** Compares; with `repair` it also takes away what belongs to nobody, makes lost rules anew, and looks again. */
 export async function check(supervisor: Supervisor, deps: SupervisorDeps, repair: boolean): Promise<CheckResult> {
   const { unreadable } = deps.store;
-  const look = async () => [
-    ...unreadableFindings(unreadable),
-    ...differences(await observe(supervisor.all, deps), supervisor.all, unreadable),
-    ...await ruleFindings(deps),
-    ...await imageFindings(supervisor, deps),
-  ];
+  const look = async () => {
+    const { observed, network } = await observe(supervisor.all, deps);
+    return [
+      ...unreadableFindings(unreadable),
+      ...differences(observed, supervisor.all, unreadable),
+      ...ruleFindings(network),
+      ...await imageFindings(supervisor, deps),
+    ];
+  };
   const findings = await look();
   if (!repair || findings.length === 0) return { findings, repaired: [] };
   const stray = findings.filter((f) => f.kind === "orphan" && CONTAINER_ID.test(f.id)).map((f) => f.id);

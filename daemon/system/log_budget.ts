@@ -5,6 +5,7 @@
 
 import { statfs } from "node:fs/promises";
 import type { Logger } from "../log/logger.ts";
+import { removeIfPresent } from "../persist/atomic.ts";
 
 /** Looks at the logs this often. */
 const PERIOD_MS = 30_000;
@@ -91,8 +92,9 @@ export class LogBudget {
     return this.#options.budgetBytes;
   }
 
-  /** Begins to look, now and then; this does not keep the process alive. */
+  /** Begins to look, now and then, where there is a budget to hold to; this does not keep the process alive. */
   start(): void {
+    if (this.#options.budgetBytes === Infinity) return;
     this.#timer = setInterval(() => void this.check(), PERIOD_MS);
     Deno.unrefTimer(Number(this.#timer));
     void this.check();
@@ -153,13 +155,5 @@ export class LogBudget {
       }
     }
     return found;
-  }
-}
-
-async function removeIfPresent(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (e) {
-    if (!(e instanceof Deno.errors.NotFound)) throw e;
   }
 }

@@ -61,3 +61,20 @@ Deno.test("LogBudget.check: removes and tells; says once that what is written is
     Deno.removeSync(dir, { recursive: true });
   }
 });
+
+Deno.test("LogBudget.start: without a budget nothing is read; with one the logs are looked at, at once", async () => {
+  const said: string[] = [];
+  const log = { warn: (message: string) => void said.push(message) };
+  // A directory that cannot be read says whether somebody tried to.
+  const dir = "/nonexistent-nyx-logs";
+  const off = new LogBudget({ dir, budgetBytes: Infinity, log, onTrimmed: () => {} });
+  off.start();
+  const on = new LogBudget({ dir, budgetBytes: 1, log, onTrimmed: () => {} });
+  on.start();
+  // The look that is under way.
+  await on.check();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const budget of [off, on]) budget.stop();
+  assert.equal(said.length, 1);
+  assert.equal(off.budgetBytes, Infinity);
+});

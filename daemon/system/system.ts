@@ -2,6 +2,7 @@
 
 import { statfs } from "node:fs/promises";
 import type { SystemService } from "../control/services.ts";
+import { resolversIn } from "../dns/host_resolvers.ts";
 import type { DaemonConfig } from "../config.ts";
 import type { EventBus } from "../events/bus.ts";
 import type {
@@ -181,7 +182,7 @@ export class System implements SystemService {
       crunVersion,
       disk: { free: bavail * bsize, total: blocks * bsize, freeFiles: ffree, files },
       network: findings,
-      dns: { ...dns.status, hostResolvers: (hostResolvConf.match(/^\s*nameserver\s+\S+/gm) ?? []).length },
+      dns: { ...dns.status, hostResolvers: resolversIn(hostResolvConf).length },
       warnings: warnings.filter((w) => !told.has(w)),
       now: Date.now(),
       newest: Math.max(0, ...times.map((t) => t === undefined ? 0 : Date.parse(t)).filter(Number.isFinite)),
