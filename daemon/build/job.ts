@@ -255,8 +255,9 @@ export class BuildJob {
 
   async #handOverOne(handle: Handle, there: Map<string, string[]>): Promise<string> {
     const dir = `${this.#job.bases}/${handle.manifestDigest.slice("sha256:".length)}`;
-    const { imageId } = await this.#deps.images.builds.exportBase(handle, dir);
-    const hex = imageId.slice("sha256:".length);
+    const hexOf = (id: string) => id.slice("sha256:".length);
+    const { imageId } = await this.#deps.images.builds.exportBase(handle, dir, (id) => there.has(hexOf(id)));
+    const hex = hexOf(imageId);
     if (there.get(hex)?.includes(baseName(imageId))) return imageId;
     if (!there.has(hex)) {
       await this.#buildah(["pull", "--quiet", `--signature-policy=${this.#paths.policy}`, `dir:${dir}`], "quiet");

@@ -5,6 +5,7 @@ import type { WorkerHost } from "../../workers/host.ts";
 import type { NetworkStage } from "../../workers/protocol.ts";
 import type { DnsRegistry } from "../dns/backend.ts";
 import type { NetworkSource } from "../supervisor/deps.ts";
+import { randomId } from "../supervisor/names.ts";
 import type { JobNetwork } from "./deps.ts";
 
 /** What makes it. */
@@ -19,10 +20,6 @@ export interface JobNetworkDeps {
 }
 
 const NOTHING = () => Promise.resolve();
-
-function randomId(): string {
-  return crypto.getRandomValues(new Uint8Array(32)).toHex();
-}
 
 /**
  * Makes the network.

@@ -6,8 +6,6 @@
  *     build/jobs/<id>/             one build: context, Dockerfile, secrets, agents' sockets, result; removed with it
  */
 
-/** Program that unpacks and builds; found by PATH. */
-export const BUILDAH = "buildah";
 /** PATH of the programs that a build starts. */
 export const PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

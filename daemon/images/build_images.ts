@@ -64,15 +64,21 @@ async function link(from: string, to: string): Promise<void> {
   }
 }
 
-async function exportBase(state: StoreState, manifestDigest: string, dir: string): Promise<ExportedBase> {
+async function exportBase(
+  state: StoreState,
+  manifestDigest: string,
+  dir: string,
+  known: (imageId: string) => boolean,
+): Promise<ExportedBase> {
   const record = state.index.images.get(manifestDigest);
   const entry = record === undefined ? undefined : await loadEntry(state, record);
   if (record === undefined || entry === undefined) {
     throw new NyxError("not_found", `Could not build on image ${manifestDigest}: it is no longer here`);
   }
-  await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
   const configBytes = withHistory(entry.configBytes);
   const imageId = digestOf(configBytes);
+  if (known(imageId)) return { imageId };
+  await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
   for (const { stored } of record.layers) {
     await link(state.paths.blob(stored.digest), `${dir}/${hexOf(stored.digest)}`).catch((cause) => {
       throw new NyxError("not_found", `Could not build on image ${record.imageId}: blob ${stored.digest} is gone`, {
@@ -166,10 +172,15 @@ export class BuildImages {
    *
    * @param image held by the caller, so that nothing of it goes meanwhile
    * @param dir made anew
+   * @param known whether buildah has an image already; nothing is written then
    * @throws NyxError not_found when the image, or a blob of it, is gone
    */
-  exportBase(image: { manifestDigest: string }, dir: string): Promise<ExportedBase> {
-    return exportBase(this.state, image.manifestDigest, dir);
+  exportBase(
+    image: { manifestDigest: string },
+    dir: string,
+    known: (imageId: string) => boolean,
+  ): Promise<ExportedBase> {
+    return exportBase(this.state, image.manifestDigest, dir, known);
   }
 
   /** Whether a layer is here with a blob, so that a built image need not bring it. */
