@@ -111,15 +111,29 @@ export async function* packContexts(directories: readonly ContextDirectory[]): A
   }
 }
 
-function spawnTar(dir: string): Deno.ChildProcess {
+/**
+ * Starts tar(1), which writes a tar of the files below a directory whose names it reads, each ended by a zero byte.
+ *
+ * @param more further options
+ */
+export function spawnTar(dir: string, more: readonly string[] = []): Deno.ChildProcess {
   const args = ["-c", "-f", "-", "--format=pax", "--owner=0", "--group=0", "--numeric-owner", "--no-recursion"];
   // Access and change times would make the tar another at each build.
-  const options = ["--pax-option=delete=atime,delete=ctime", "--null", "--verbatim-files-from", "-C", dir, "-T", "-"];
+  const options = [
+    "--pax-option=delete=atime,delete=ctime",
+    "--null",
+    "--verbatim-files-from",
+    ...more,
+    "-C",
+    dir,
+    "-T",
+    "-",
+  ];
   try {
     return new Deno.Command("tar", { args: [...args, ...options], stdin: "piped", stdout: "piped", stderr: "piped" })
       .spawn();
   } catch (cause) {
-    throw new NyxError("failed_precondition", "Running tar failed: install tar, which packs the build context", {
+    throw new NyxError("failed_precondition", "Running tar failed: install tar, which packs files", {
       cause,
     });
   }

@@ -4,6 +4,9 @@ import { type BuildSecret, type BuildSsh, NyxError } from "../../mod.ts";
 import { parseCsvLine } from "../../daemon/spec/parse/csv.ts";
 import { readNamedFile } from "../read_file.ts";
 
+/** Why options about limits of steps are refused. */
+export const NO_LIMITS = "steps of a build have no limits of their own";
+
 /** Where values come from. */
 export interface Surroundings {
   env(name: string): string | undefined;

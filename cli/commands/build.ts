@@ -6,11 +6,10 @@ import { parseUlimit } from "../../daemon/spec/parse/ulimit.ts";
 import { familiarReference, parseReference } from "../../daemon/spec/reference.ts";
 import { defineCommand, type FlagValues } from "../args/definition.ts";
 import { type BuildJob, runBuild } from "../build/run.ts";
-import { contextSource, parseArguments, parseSecret, parseSsh } from "../build/settings.ts";
+import { contextSource, NO_LIMITS, parseArguments, parseSecret, parseSsh } from "../build/settings.ts";
+import { parseKeyValue } from "../compose/key_value.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../failure.ts";
-
-const NO_LIMITS = "steps of a build have no limits of their own";
 
 const FLAGS = {
   "add-host": { type: "list", value: "HOST:IP", help: "Line of /etc/hosts in RUN" },
@@ -66,13 +65,6 @@ const FLAGS = {
   ulimit: { type: "list", value: "NAME=SOFT[:HARD]", help: "Limit in RUN" },
 } as const;
 
-function labelsOf(list: readonly string[]): Record<string, string> {
-  return Object.fromEntries(list.map((text) => {
-    const at = text.indexOf("=");
-    return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
-  }));
-}
-
 function contextsOf(list: readonly string[]): NonNullable<BuildJob["contexts"]> {
   return list.map((text) => {
     const at = text.indexOf("=");
@@ -98,7 +90,7 @@ function jobOf(context: Context, flags: FlagValues<typeof FLAGS>, path: string):
     request: {
       tags: flags.tag,
       args: parseArguments(flags["build-arg"], context),
-      labels: labelsOf(flags.label),
+      labels: Object.fromEntries(flags.label.map(parseKeyValue)),
       ...optional("target", flags.target),
       ...optional("platform", flags.platform),
       ...optional("network", flags.network),

@@ -2,13 +2,11 @@
 
 import type { ComposeBuildSpec } from "../../mod.ts";
 import { defineCommand } from "../args/definition.ts";
-import { parseArguments, parseSsh } from "../build/settings.ts";
+import { NO_LIMITS, parseArguments, parseSsh } from "../build/settings.ts";
 import { buildAll } from "../compose/build.ts";
 import { PROJECT_FLAGS } from "../compose/flags.ts";
 import { Project } from "../compose/source.ts";
 import { EXIT } from "../failure.ts";
-
-const NO_LIMITS = "steps of a build have no limits of their own";
 
 /** `nyx compose build`. */
 export const command = defineCommand({
@@ -39,8 +37,7 @@ export const command = defineCommand({
         ...(flags["with-dependencies"] === true ? { with_dependencies: true } : {}),
       })
     );
-    const about = diagnostics.filter((d) => d.severity === "warning" && /\.build(\.|$)/.test(d.path));
-    project.warn(about.map((d) => `${d.path}: ${d.message}`));
+    project.warnOf(diagnostics.filter((d) => /\.build(\.|$)/.test(d.path)));
     if (flags.print === true) {
       context.out.text(text);
       return EXIT.ok;

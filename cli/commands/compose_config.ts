@@ -86,11 +86,7 @@ export const command = defineCommand({
       options.image_digests = await imageDigests(client, listed.text.split("\n").filter((line) => line !== ""));
     }
     const result = await project.request((source) => client.compose.config({ ...source, ...options }));
-    project.warn(
-      result.diagnostics.filter((d) => d.severity === "warning").map((d) =>
-        `${d.file === undefined ? "" : `${d.file}:${d.line}:${d.column}: `}${d.path}: ${d.message}`
-      ),
-    );
+    project.warnOf(result.diagnostics, true);
     if (flags.quiet === true) return EXIT.ok;
     if (flags.output === undefined) context.out.text(result.text);
     else Deno.writeTextFileSync(flags.output, result.text);

@@ -32,7 +32,7 @@ export const command = defineCommand({
     const { plan, text, diagnostics } = await project.request((source) =>
       client.compose.plan({ ...source, ...options })
     );
-    project.warn(diagnostics.filter((d) => d.severity === "warning").map((d) => `${d.path}: ${d.message}`));
+    project.warnOf(diagnostics);
     context.out.text(flags.json === true ? `${safeJson(plan)}\n` : escapeControlsInLines(text));
     if (flags.output !== undefined) writePlanFile(flags.output, { options, plan });
     return plan.blocked.length > 0 ? EXIT.failure : EXIT.ok;

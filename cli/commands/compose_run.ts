@@ -17,7 +17,7 @@ import { terminalSize } from "../terminal/output.ts";
 
 const FLAGS = {
   ...LONG_PROJECT_FLAGS,
-  build: { type: "bool", help: "", refuse: "nyx builds no images" },
+  build: { type: "bool", help: "Build the service's image anew" },
   "cap-add": { type: "list", value: "CAPABILITY", help: "Add a capability", complete: CAPABILITIES },
   "cap-drop": { type: "list", value: "CAPABILITY", help: "Take a capability away", complete: CAPABILITIES },
   detach: { type: "bool", short: "d", help: "Leave the container in the background, and print its name" },
@@ -62,7 +62,7 @@ function requestOf(
   if (flags.user !== undefined) options.user = flags.user;
   if (flags.workdir !== undefined) options.workdir = flags.workdir;
   if (flags.name !== undefined) options.name = flags.name;
-  for (const name of ["service-ports", "use-aliases", "rm", "no-deps"] as const) {
+  for (const name of ["build", "service-ports", "use-aliases", "rm", "no-deps"] as const) {
     if (flags[name] === true) Object.assign(options, { [name.replaceAll("-", "_")]: true });
   }
   return options;

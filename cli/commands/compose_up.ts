@@ -81,7 +81,7 @@ async function dryRun(context: Context, project: Project, flags: Flags, services
   const client = await context.client();
   const options = { ...planOptions(flags, services), ...(flags["no-start"] === true ? { no_start: true } : {}) };
   const { plan, text, diagnostics } = await project.request((source) => client.compose.plan({ ...source, ...options }));
-  project.warn(diagnostics.filter((d) => d.severity === "warning").map((d) => `${d.path}: ${d.message}`));
+  project.warnOf(diagnostics);
   context.out.text(escapeControlsInLines(text));
   return plan.blocked.length > 0 ? EXIT.failure : EXIT.ok;
 }

@@ -5,7 +5,7 @@ import { defineCommand } from "../args/definition.ts";
 import { confirmPrune } from "../confirm_prune.ts";
 import { EXIT } from "../failure.ts";
 import { parseFilters } from "../filters.ts";
-import { timeFlag } from "./logs.ts";
+import { earliestUntil } from "./logs.ts";
 
 /** `nyx container prune`. */
 export const command = defineCommand({
@@ -22,7 +22,7 @@ export const command = defineCommand({
   operands: [],
   async run(context, flags) {
     const { until, ...others } = parseFilters(flags.filter, { label: {}, until: {} });
-    const last = until?.map((text) => timeFlag(text, "until")).sort()[0];
+    const last = earliestUntil(until);
     const filters = { ...others, ...(last === undefined ? {} : { until: [last] }) };
     if (!await confirmPrune(context, flags.force === true, "This removes all containers that do not run")) {
       return EXIT.ok;

@@ -25,6 +25,11 @@ export function timeFlag(text: string, field: string): string {
   return time;
 }
 
+/** The earliest of several `until` filters, each of which has to hold; undefined without any. */
+export function earliestUntil(texts: readonly string[] = []): string | undefined {
+  return texts.map((text) => timeFlag(text, "until")).sort()[0];
+}
+
 function parseTail(text: string): number | undefined {
   if (text === "all" || text === "-1") return undefined;
   if (!/^\d{1,15}$/.test(text)) throw invalid("tail", text, "give a number of lines, or all");

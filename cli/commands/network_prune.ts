@@ -4,7 +4,7 @@ import { defineCommand } from "../args/definition.ts";
 import { confirmPrune } from "../confirm_prune.ts";
 import { EXIT } from "../failure.ts";
 import { NETWORK_PRUNE_FILTERS, parseFilters } from "../filters.ts";
-import { timeFlag } from "./logs.ts";
+import { earliestUntil } from "./logs.ts";
 
 /** `nyx network prune`. */
 export const command = defineCommand({
@@ -20,10 +20,10 @@ export const command = defineCommand({
   },
   operands: [],
   async run(context, flags) {
-    const { label = [], until = [] } = parseFilters(flags.filter, NETWORK_PRUNE_FILTERS);
+    const { label = [], until } = parseFilters(flags.filter, NETWORK_PRUNE_FILTERS);
     const warning = "This removes all networks that no container uses";
     if (!await confirmPrune(context, flags.force === true, warning)) return EXIT.ok;
-    const last = until.map((text) => timeFlag(text, "until")).sort()[0];
+    const last = earliestUntil(until);
     const { removed } = await (await context.client()).networks.prune({
       labels: label,
       ...(last === undefined ? {} : { until: last }),

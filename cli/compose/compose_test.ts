@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { hoistGroupFlags } from "../args/tree.ts";
 import { UsageError } from "../args/definition.ts";
+import { command as composeRun } from "../commands/compose_run.ts";
 import { COMMANDS } from "../commands/table.ts";
 import { processContext } from "../context.ts";
 import { labelOf, LineWriter } from "./log_lines.ts";
 import { parseScale, PLAN_FLAGS, planOptions } from "./plan_flags.ts";
 import { parseArgs } from "../args/parse.ts";
+import type { Project } from "./source.ts";
+import { ProjectWatch } from "./watch.ts";
 import { readPlanFile, writePlanFile } from "./plan_file.ts";
 
 Deno.test("hoistGroupFlags: options before a compose command go behind it by their long names, others stay", () => {
@@ -70,6 +73,64 @@ Deno.test("readPlanFile: gives back what was written, for nobody else to read, a
     assert.throws(() => readPlanFile(path), /it is not what nyx compose plan --output writes/);
     assert.throws(() => readPlanFile(`${dir}/none`), /there is no such file/);
   } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("compose run --build asks for the service's image to be built anew", async () => {
+  const path = Deno.makeTempFileSync({ suffix: ".yaml" });
+  try {
+    const asked: { build?: boolean; service?: string }[] = [];
+    const client = {
+      compose: {
+        run: (request: object) => (asked.push(request), Promise.resolve({ id: "1", name: "n", warnings: [] })),
+      },
+      containers: { start: () => Promise.resolve() },
+    };
+    const context = Object.create(processContext({ debug: false }), {
+      client: { value: () => Promise.resolve(client) },
+      out: { value: { isTerminal: false, text: () => {} } },
+    });
+    for (const more of [["--build"], []]) {
+      const { flags } = parseArgs(composeRun.flags, ["-d", `--file=${path}`, ...more]);
+      await composeRun.run(context, flags as Parameters<typeof composeRun.run>[1], ["web"]);
+    }
+    assert.deepEqual(asked.map(({ service, build }) => [service, build]), [["web", true], ["web", undefined]]);
+  } finally {
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("ProjectWatch: a file that goes while it is looked at is told, without its control characters, and the watch goes on", async () => {
+  const dir = Deno.makeTempDirSync();
+  const over = new AbortController();
+  try {
+    Deno.writeTextFileSync(`${dir}/a`, "1");
+    const develop = {
+      watch: ["one", "two"].map((target) => ({ action: "sync", path: dir, target: `/${target}`, initial_sync: true })),
+    };
+    const client = {
+      compose: {
+        config: () => Promise.resolve({ text: JSON.stringify({ services: { web: { develop } } }) }),
+        ps: () => Promise.reject(new Deno.errors.NotFound("gone\x1b[2J")),
+      },
+    };
+    const said: string[] = [];
+    const context = Object.create(processContext({ debug: false }), {
+      client: { value: () => Promise.resolve(client) },
+      err: { value: { isTerminal: false, text: (text: string) => void said.push(text) } },
+    });
+    const project = { request: (call: (source: object) => unknown) => call({}) } as unknown as Project;
+    const watch = await ProjectWatch.of(context, project, () => Promise.resolve(project), []);
+    const running = watch?.run(over.signal);
+    for (let i = 0; i < 100 && said.length < 3; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    over.abort();
+    await running;
+    assert.equal(said.length, 3, said.join(""));
+    for (const text of said.slice(1)) assert.match(text, /nyx: warning:.*gone/);
+    assert.ok(!said.join("").includes("\x1b[2J"));
+  } finally {
+    over.abort();
     Deno.removeSync(dir, { recursive: true });
   }
 });

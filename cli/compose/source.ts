@@ -6,6 +6,7 @@
 import {
   type ComposeBuildSpec,
   type ComposeContent,
+  type ComposeDiagnostic,
   type ComposeSource,
   NyxError,
   type RegistryCredentials,
@@ -204,5 +205,18 @@ export class Project {
   /** What the files say that should be known, on standard error. */
   warn(messages: readonly string[]): void {
     showWarnings(this.#context, messages);
+  }
+
+  /**
+   * The warnings among what was found in the files.
+   *
+   * @param placed with file, line and column
+   */
+  warnOf(diagnostics: readonly ComposeDiagnostic[], placed = false): void {
+    this.warn(
+      diagnostics.filter((d) => d.severity === "warning").map((d) =>
+        `${!placed || d.file === undefined ? "" : `${d.file}:${d.line}:${d.column}: `}${d.path}: ${d.message}`
+      ),
+    );
   }
 }

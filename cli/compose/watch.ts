@@ -3,9 +3,10 @@
  */
 
 import { NyxError } from "../../mod.ts";
+import { toNyxError } from "../../daemon/spec/errors.ts";
 import type { ComposeModel } from "../../daemon/spec/compose.ts";
 import { IgnoreRules } from "../build/ignore.ts";
-import { walk } from "../build/context.ts";
+import { spawnTar, walk } from "../build/context.ts";
 import type { Context } from "../context.ts";
 import { escapeControls } from "../render/escape.ts";
 import { FileChanges } from "./changes.ts";
@@ -86,8 +87,9 @@ export class ProjectWatch {
     try {
       await job();
     } catch (e) {
-      if (!(e instanceof NyxError)) throw e;
-      this.#context.err.text(`${this.#context.paintErr.yellow("nyx: warning:")} ${escapeControls(e.message)}\n`);
+      // Such as a file that went while it was looked at.
+      const { message } = toNyxError(e);
+      this.#context.err.text(`${this.#context.paintErr.yellow("nyx: warning:")} ${escapeControls(message)}\n`);
     }
   }
 
@@ -202,30 +204,7 @@ async function* pack(rule: WatchRule, relative: readonly string[]): AsyncGenerat
   const target = (rule.target ?? "/").replace(/^\//, "");
   const escaped = target.replace(/[\\&,]/g, "\\$&");
   const rename = single ? `s,.*,${escaped},rSh` : `s,^,${target === "" ? "" : `${escaped}/`},rSh`;
-  const child = new Deno.Command("tar", {
-    args: [
-      "-c",
-      "-f",
-      "-",
-      "--format=pax",
-      "--owner=0",
-      "--group=0",
-      "--numeric-owner",
-      "--no-recursion",
-      "--ignore-failed-read",
-      "--null",
-      "--verbatim-files-from",
-      "--transform",
-      rename,
-      "-C",
-      dir,
-      "-T",
-      "-",
-    ],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+  const child = spawnTar(dir, ["--ignore-failed-read", "--transform", rename]);
   const said = new Response(child.stderr).text();
   const writer = child.stdin.getWriter();
   void writer.write(new TextEncoder().encode(names.map((name) => `${name}\0`).join(""))).then(() => writer.close())
