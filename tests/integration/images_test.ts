@@ -1,6 +1,7 @@
 /** The image store over real workers and a real registry. Needs root, docker-registry and skopeo. */
 
 import { strict as assert } from "node:assert";
+import { existsSync } from "node:fs";
 import { layerDiffPath } from "../../daemon/spec/layer_store.ts";
 import { NyxError } from "../../daemon/spec/errors.ts";
 import type { PullEvent } from "../../daemon/spec/image.ts";
@@ -76,6 +77,14 @@ Deno.test("ImageStore pulls gzip, zstd, plain, Docker schema 2 and multi-platfor
     const top = layerDiffPath(`${t.baseDir}/layers`, built.diffIds[1] ?? "");
     assert.equal(Deno.readTextFileSync(`${top}/etc/kind`), kind.tag);
     assert.equal((await t.store.inspect(result.id)).labels.kind, kind.tag);
+    // A base for buildah, written unless buildah has it.
+    const image = { manifestDigest: built.manifestDigest };
+    const base = await t.store.builds.exportBase(image, `${dir.path}/known`, () => true);
+    assert.equal(existsSync(`${dir.path}/known`), false);
+    const asked: string[] = [];
+    const written = await t.store.builds.exportBase(image, `${dir.path}/base-${kind.tag}`, (id) => asked.push(id) < 0);
+    assert.deepEqual([written.imageId, ...asked], [base.imageId, base.imageId]);
+    assert.ok(existsSync(`${dir.path}/base-${kind.tag}/manifest.json`));
     // The base layer is unpacked already: other compressions of it are not even downloaded.
     const cached = events.filter((e) => e.phase === "layer").map((e) => e.cached);
     assert.deepEqual(cached.sort(), kind.tag === "gzip" ? [false, false] : [false, true]);
