@@ -3,7 +3,7 @@
 import { isErrno } from "../errno.ts";
 import { AF_NETLINK, MSG_TRUNC, SOCK_RAW, type SocketKernel } from "../socket.ts";
 import { sockaddrNl } from "../socket_address.ts";
-import { type NetlinkMessage, parseMessages } from "./codec.ts";
+import { Attributes, type NetlinkMessage, parseMessages } from "./codec.ts";
 
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
@@ -16,6 +16,26 @@ export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV6_IFADDR = 9;
 /** nfnetlink group: nftables (linux/netfilter/nfnetlink.h). */
 export const NFNLGRP_NFTABLES = 7;
+
+const NFNL_SUBSYS_NFTABLES = 10;
+/** NFT_MSG_DELTABLE, DELCHAIN, DELRULE; in these and the following attribute 1 names the table. */
+const RULE_DELETIONS: readonly number[] = [2, 5, 8];
+/** NFT_MSG_DELSET, DELSETELEM. */
+const SET_DELETIONS: readonly number[] = [11, 14];
+const NFTA_TABLE = 1;
+const NFGENMSG = 4;
+
+/**
+ * The nftables table that something went from, or that went itself, when a message of {@linkcode NFNLGRP_NFTABLES} tells that.
+ *
+ * @param sets whether sets and their elements count, beside rules and chains
+ */
+export function robbedTable({ type, payload }: NetlinkMessage, sets: boolean): string | undefined {
+  const message = type & 255;
+  const counts = RULE_DELETIONS.includes(message) || (sets && SET_DELETIONS.includes(message));
+  if (type >> 8 !== NFNL_SUBSYS_NFTABLES || !counts) return undefined;
+  return new Attributes(payload, NFGENMSG).string(NFTA_TABLE);
+}
 
 /** A socket that hears the groups it joined, in the network namespace where it was opened. */
 export class NetlinkMonitor implements Disposable {

@@ -209,6 +209,15 @@ Deno.test("hostile plugins: endless output, no end, a child that keeps the pipe,
     list(host, name, [{ type: name }]);
     return recorder(host, name, options);
   });
+  list(host, "deaf", [{ type: "deaf", padding: "x".repeat(200_000) }]);
+  // In the background a shell gives no standard input of its own.
+  host.plugin(
+    "deaf",
+    `case $CNI_COMMAND in
+VERSION) echo '${VERSIONS}';;
+ADD) echo '{"code":7,"msg":"read nothing"}'; exec 3<&0; sleep 8 <&3 >/dev/null 2>&1 3<&- & exit 1;;
+esac`,
+  );
   const keeper = recorder(host, "keeper", { extra: `ADD) echo '${RESULT}'; sleep 3 & exit 0;;` });
   list(host, "keeper", [{ type: "keeper" }]);
   const { worker } = await host.start({ timeoutMs: 1500 });
@@ -218,6 +227,9 @@ Deno.test("hostile plugins: endless output, no end, a child that keeps the pipe,
   const processes = new TextDecoder().decode((await new Deno.Command("ps", { args: ["-eo", "args"] }).output()).stdout);
   assert.doesNotMatch(processes, /sleep 611\.7/, "what a plugin started is ended with it");
   for (const read of logs) assert.deepEqual(read().map((h) => h.command), ["ADD", "DEL"]);
+  const asked = performance.now();
+  assert.match((await failure(setup(worker, randomId(), { network: "deaf" }))).message, /read nothing/);
+  assert.ok(performance.now() - asked < 5000, "a child that holds its input, and reads nothing, holds nobody up");
   const id = randomId();
   assert.equal((await setup(worker, id, { network: "keeper" })).endpoints[0]?.ip, "10.5.0.2");
   await worker.call("teardown", { id });
@@ -357,4 +369,19 @@ Deno.test("a configuration directory that is made after nyxd's start: its networ
   for (let i = 0; i < 400 && worker.events.length === 0; i++) await new Promise((r) => setTimeout(r, 25));
   const event = worker.events.at(-1);
   assert.deepEqual(event?.kind === "networks" ? event.networks.map((n) => n.name) : event, ["lo"]);
+  Deno.removeSync(host.confDir, { recursive: true });
+  const told = async () => {
+    const before = worker.events.length;
+    for (let i = 0; i < 400 && worker.events.length === before; i++) await new Promise((r) => setTimeout(r, 25));
+    return worker.events.slice(before).map((e) => e.kind === "networks" ? e.networks.map((n) => n.name) : e);
+  };
+  assert.deepEqual(await told(), [[]], "also that it is gone");
+  const count = worker.events.length;
+  await new Promise((r) => setTimeout(r, 2500));
+  assert.equal(worker.events.length, count, "and no more while nothing changes");
+  Deno.mkdirSync(host.confDir);
+  host.conf("two.conf", { cniVersion: "1.0.0", name: "two", type: "loopback" });
+  assert.deepEqual(await told(), [["two"]], "and one that is made again");
+  host.conf("three.conf", { cniVersion: "1.0.0", name: "three", type: "loopback" });
+  assert.deepEqual(await told(), [["three", "two"]], "and is watched from then on");
 });

@@ -11,7 +11,7 @@ import { close, type Environment, shutdown } from "../network/lifecycle.ts";
 import { audit } from "../network/audit.ts";
 import { probe } from "../network/probe.ts";
 import { release, restore } from "../network/reservation.ts";
-import { inTurn, Serial, syncTable } from "../network/session.ts";
+import { inTurn, openConnections, Serial, syncTable } from "../network/session.ts";
 import type { NetworkStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
 import { change } from "./change.ts";
@@ -73,8 +73,13 @@ serve<NetworkStage>("network", {
     const { session: opened, ...result } = await open(env, request);
     session = opened;
     beside = new DisposableStack();
-    beside.use(new ConfigWatch(opened.confDir, () => event({ kind: "networks", networks: discovered(opened) })))
-      .start();
+    beside.use(
+      new ConfigWatch(
+        opened.confDir,
+        () => event({ kind: "networks", networks: discovered(opened) }),
+        (e) => log("warn", "Could not read the network configurations", { dir: opened.confDir, error: String(e) }),
+      ),
+    ).start();
     chores = beside.use(new Chores(opened, (id, work) => ofContainer(id, work)));
     chores.start();
     const { kernel: { socket }, buffer } = opened.net;
@@ -117,10 +122,7 @@ serve<NetworkStage>("network", {
   movePorts: () => {
     throw unable("move published ports of running containers");
   },
-  openConnections: ({ id }) => {
-    const target = ready().net.active.get(id)?.target;
-    return target === undefined ? { tcp: 0, udp: 0 } : ready().net.flows.open(target);
-  },
+  openConnections: ({ id }) => openConnections(ready().net, id),
   facts: (request) => facts(ready(), request),
   audit: (request) => audit(ready().net, request),
   teardown: ({ id }) => ofContainer(id, (s) => takeDown(s, id)),

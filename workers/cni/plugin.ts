@@ -39,7 +39,7 @@ const MOST_STDOUT = 1024 * 1024;
 const MOST_STDERR = 16 * 1024;
 /** Plugins that run at once; the others wait. Most of their time they wait for the lock of iptables. */
 const MOST_AT_ONCE = 8;
-/** How long output is read after a plugin has ended: a child it left behind may hold the pipe. */
+/** How long pipes are waited for after a plugin has ended: a child it left behind may hold them, and read nothing. */
 const DRAIN_MS = 500;
 /** "Try again later" (CNI specification, section 5). */
 const CODE_RETRY = 11;
@@ -162,14 +162,13 @@ async function finish(
   const stdout = new Output(child.stdout, MOST_STDOUT, () => kill("output"));
   const stderr = new Output(child.stderr, MOST_STDERR, () => {});
   const timer = setTimeout(() => kill("timeout"), timeoutMs);
+  const writer = child.stdin.getWriter();
   try {
-    const writer = child.stdin.getWriter();
     // A plugin need not read what it has no use for.
     const fed = writer.write(new TextEncoder().encode(input)).then(() => writer.close()).catch(() => {});
     const { code } = await child.status;
     running = false;
-    await fed;
-    const drained = Promise.all([stdout.done, stderr.done]);
+    const drained = Promise.all([fed, stdout.done, stderr.done]);
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const drainTimer = setTimeout(resolve, DRAIN_MS);
     await Promise.race([drained, late]);
@@ -177,6 +176,7 @@ async function finish(
     return { code, stdout: stdout.text, stderr: stderr.text.trim(), ...(killed === undefined ? {} : { killed }) };
   } finally {
     clearTimeout(timer);
+    writer.abort().catch(() => {});
     stdout.cancel();
     stderr.cancel();
   }

@@ -3,18 +3,12 @@
  * plugins do themselves looks the same, so deletions are heard while none runs.
  */
 
-import { Attributes } from "../../ffi/netlink/codec.ts";
-import { NetlinkMonitor, NFNLGRP_NFTABLES } from "../../ffi/netlink/monitor.ts";
+import { NetlinkMonitor, NFNLGRP_NFTABLES, robbedTable } from "../../ffi/netlink/monitor.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/socket.ts";
 import type { SocketKernel } from "../../ffi/socket.ts";
 import { pluginsIdleMs } from "./plugin.ts";
 
 const TICK_MS = 500;
-const NFNL_SUBSYS_NFTABLES = 10;
-/** NFT_MSG_DELTABLE, DELCHAIN, DELRULE. */
-const DELETIONS = new Set([2, 5, 8]);
-const NFTA_TABLE = 1;
-const NFGENMSG = 4;
 /** Tables of iptables, which these plugins use. */
 const TABLES = new Set(["nat", "filter"]);
 
@@ -41,11 +35,14 @@ export class RuleWatch implements Disposable {
 
   #tick(): void {
     let lost = false;
-    const complete = this.#monitor.drain(({ type, payload }) => {
-      if (type >> 8 !== NFNL_SUBSYS_NFTABLES || !DELETIONS.has(type & 255)) return;
-      lost ||= TABLES.has(new Attributes(payload, NFGENMSG).string(NFTA_TABLE) ?? "");
-    });
-    if ((lost || !complete) && pluginsIdleMs() > TICK_MS) this.#onLoss();
+    try {
+      const complete = this.#monitor.drain((message) => lost ||= TABLES.has(robbedTable(message, false) ?? ""));
+      lost ||= !complete;
+    } catch {
+      // What was not heard may have been a loss.
+      lost = true;
+    }
+    if (lost && pluginsIdleMs() > TICK_MS) this.#onLoss();
   }
 
   [Symbol.dispose](): void {

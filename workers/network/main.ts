@@ -14,7 +14,7 @@ import { audit } from "./audit.ts";
 import { probe } from "./probe.ts";
 import { movePorts } from "./publish.ts";
 import { release, reserve, restore } from "./reservation.ts";
-import { checkId, inTurn, Serial, type Session, syncTable } from "./session.ts";
+import { checkId, inTurn, openConnections, Serial, type Session, syncTable } from "./session.ts";
 
 const { log, event } = emitter<NetworkStage>();
 const env: Environment = {
@@ -85,10 +85,7 @@ serve<NetworkStage>("network", {
     if (first === second) throw new NyxError("invalid_argument", "Could not move ports from a container to itself");
     return ofContainer(first, () => ofContainer(second, (s) => movePorts(s, request)));
   },
-  openConnections: ({ id }) => {
-    const target = ready().active.get(id)?.target;
-    return target === undefined ? { tcp: 0, udp: 0 } : ready().flows.open(target);
-  },
+  openConnections: ({ id }) => openConnections(ready(), id),
   facts: (request) => facts(ready(), request),
   teardown: ({ id }) =>
     ofContainer(id, (s) => takeDown(s, id).finish(`take down the network of container ${id.slice(0, 12)}`)),

@@ -154,6 +154,12 @@ export class Attempts {
   }
 }
 
+/** Connections that others opened to a container and that are still open; a container without a network has none. */
+export async function openConnections(s: Session, id: string): Promise<{ tcp: number; udp: number }> {
+  const target = s.active.get(id)?.target;
+  return target === undefined ? { tcp: 0, udp: 0 } : await s.flows.open(target);
+}
+
 /** Lets one operation at a time touch a key. */
 export class Serial {
   readonly #tails = new Map<string, Promise<unknown>>();

@@ -3,10 +3,11 @@
  * kernel's notifications say when to look; looking decides what to do.
  */
 
-import { Attributes, type NetlinkMessage } from "../../ffi/netlink/codec.ts";
+import type { NetlinkMessage } from "../../ffi/netlink/codec.ts";
 import {
   NetlinkMonitor,
   NFNLGRP_NFTABLES,
+  robbedTable,
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV6_IFADDR,
   RTNLGRP_LINK,
@@ -22,11 +23,6 @@ import { type NetworkState, type Session, syncTable } from "./session.ts";
 
 /** Within this time a change is noticed. */
 const TICK_MS = 300;
-const NFNL_SUBSYS_NFTABLES = 10;
-/** NFT_MSG_DELTABLE, DELCHAIN, DELRULE, DELSET, DELSETELEM, DELFLOWTABLE…; in all of them attribute 1 names the table. */
-const DELETIONS = new Set([2, 5, 8, 11, 14]);
-const NFTA_TABLE = 1;
-const NFGENMSG = 4;
 
 /** Watches one session until it is disposed. */
 export class Watch implements Disposable {
@@ -114,9 +110,8 @@ export class Watch implements Disposable {
 
   #hearRules(): void {
     const { table } = this.#session;
-    const complete = this.#rules.drain(({ type, payload }) => {
-      if (type >> 8 !== NFNL_SUBSYS_NFTABLES || !DELETIONS.has(type & 255)) return;
-      if (new Attributes(payload, NFGENMSG).string(NFTA_TABLE) === table) this.#tableTouched = true;
+    const complete = this.#rules.drain((message) => {
+      if (robbedTable(message, true) === table) this.#tableTouched = true;
     });
     if (!complete) this.#tableTouched = true;
   }
