@@ -9,8 +9,9 @@ import { addRoute } from "../../ffi/netlink/requests.ts";
 import type { NetworkEndpoint, NetworkResult, NetworkStage } from "../protocol.ts";
 import type { Reservation } from "../network/leases.ts";
 import { openNetns } from "../network/pool.ts";
-import { completePorts } from "../network/ports.ts";
+import { completePorts, samePort } from "../network/ports.ts";
 import { restore } from "../network/reservation.ts";
+import type { PublishedPort } from "../network/ruleset.ts";
 import { netnsPath } from "../network/session.ts";
 import { activate, attach, describeContainer, detach } from "./attach.ts";
 import type { CachedAttachment } from "./cache.ts";
@@ -29,12 +30,11 @@ function refuse(name: string, why: string): NyxError {
 const STOP_FIRST = "with --net-driver cni that is done while the container is stopped";
 
 /** Whether ports asked for are those that are published; a host port that the daemon chose is any. */
-function samePorts(s: CniSession, request: ChangeRequest, before: Reservation, six: boolean): boolean {
-  const complete = completePorts(request.ports, { defaultHostIp: s.net.defaultPublishIp, dualStack: six });
-  return complete.length === before.ports.length && complete.every((p, i) => {
-    const old = before.ports[i];
-    const hostPort = p.hostPort === 0 ? old?.hostPort : p.hostPort;
-    return JSON.stringify({ ...p, hostPort }) === JSON.stringify({ ...old, hostPort: old?.hostPort });
+export function samePorts(wanted: readonly PublishedPort[], published: readonly PublishedPort[]): boolean {
+  return wanted.length === published.length && wanted.every((port, i) => {
+    const old = published[i];
+    return old !== undefined &&
+      samePort({ ...port, hostPort: port.hostPort === 0 ? old.hostPort : port.hostPort }, old);
   });
 }
 
@@ -56,7 +56,8 @@ function checkPossible(s: CniSession, request: ChangeRequest, before: Reservatio
         `running container stays; ${STOP_FIRST}`;
       throw refuse(name, text);
     }
-    if (!samePorts(s, request, before, way.target.six)) {
+    const options = { defaultHostIp: s.net.defaultPublishIp, dualStack: way.target.six };
+    if (!samePorts(completePorts(request.ports, options), before.ports)) {
       throw refuse(name, `CNI's portmap is told of ports when a network is attached, and not later; ${STOP_FIRST}`);
     }
   }

@@ -4,7 +4,7 @@ import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { NetworkAttachment, PortMapping } from "../../daemon/spec/container.ts";
 import { cidrContains, formatCidr, tryParseIp } from "../../ffi/ip_address.ts";
 import { MOST_NETWORKS, type Reservation } from "../network/leases.ts";
-import { completePorts } from "../network/ports.ts";
+import { completePorts, isTwin } from "../network/ports.ts";
 import type { PublishedPort } from "../network/ruleset.ts";
 import { type CniSession, findTarget, refusal, type Target } from "./session.ts";
 
@@ -95,13 +95,9 @@ export function reserve(s: CniSession, { id, name, ports }: ReserveRequest, { wa
 
 /** Port mappings as the capability has them; the two halves of a port on all addresses are one. */
 export function portMappings(ports: readonly PublishedPort[]): Record<string, unknown>[] {
-  const any = (p: PublishedPort, other: string) =>
-    ports.some((q) =>
-      q.hostIp === other && JSON.stringify({ ...q, hostIp: "" }) === JSON.stringify({ ...p, hostIp: "" })
-    );
   return ports.flatMap((port) => {
-    if (port.hostIp === "::" && any(port, "0.0.0.0")) return [];
-    const both = port.hostIp === "0.0.0.0" && any(port, "::");
+    if (ports.some((other) => isTwin(other, port))) return [];
+    const both = ports.some((other) => isTwin(port, other));
     return Array.from({ length: port.count }, (_, i) => ({
       hostPort: port.hostPort + i,
       containerPort: port.containerPort + i,

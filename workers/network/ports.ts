@@ -280,7 +280,7 @@ export function samePort(a: PublishedPort, b: PublishedPort): boolean {
     a.count === b.count && a.protocol === b.protocol;
 }
 
-/** Whether a mapping is the IPv6 half of the one before it, so that both families get the same ephemeral port. */
-function isTwin(v4: PublishedPort, v6: PublishedPort): boolean {
+/** Whether a mapping is the IPv6 half of another on all addresses, so that both families get the same ephemeral port. */
+export function isTwin(v4: PublishedPort, v6: PublishedPort): boolean {
   return v4.hostIp === "0.0.0.0" && v6.hostIp === "::" && samePort({ ...v4, hostIp: "::" }, v6);
 }
