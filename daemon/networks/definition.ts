@@ -5,6 +5,7 @@ import type { DnsNetwork } from "../dns/zones.ts";
 import type { NetworkCreateRequest, NetworkSubnet } from "../spec/api.ts";
 import { CONTAINER_ID, OBJECT_NAME } from "../spec/container.ts";
 import { invalid, NyxError } from "../spec/errors.ts";
+import { NETWORK_DRIVERS } from "../spec/network.ts";
 import { familyOf, firstHost, randomUla } from "./cidr.ts";
 import { type NetworkRecord, networkRecord } from "./record.ts";
 
@@ -21,12 +22,10 @@ const ALWAYS_TRUE = ["com.docker.network.bridge.enable_icc", "com.docker.network
 /** Options of drivers that share an interface of the host. */
 const PARENT_KEYS = ["parent"];
 const MODE_KEYS: Readonly<Record<string, string>> = { macvlan: "macvlan_mode", ipvlan: "ipvlan_mode" };
-/** Drivers of networks by backend. */
-const DRIVERS = { native: ["bridge", "macvlan", "ipvlan"], cni: ["bridge", "ptp", "macvlan"] } as const;
 /** What makes networks: nyx itself, or CNI plugins. */
-export type Backend = keyof typeof DRIVERS;
+export type Backend = keyof typeof NETWORK_DRIVERS;
 /** Drivers whose networks nyx can make. */
-export type Driver = (typeof DRIVERS)[Backend][number];
+export type Driver = (typeof NETWORK_DRIVERS)[Backend][number];
 
 /** Why a driver is not to be had. */
 const OTHER_DRIVERS: Readonly<Record<string, string>> = {
@@ -57,11 +56,11 @@ export function checkNetworkName(name: string): void {
 }
 
 function driverOf(driver: string | undefined, backend: Backend): Driver {
-  const found = DRIVERS[backend].find((d) => d === (driver ?? ""));
+  const found = NETWORK_DRIVERS[backend].find((d) => d === (driver ?? ""));
   if (found !== undefined) return found;
   if (driver === undefined || driver === "") return "bridge";
   const refused = OTHER_DRIVERS[driver];
-  throw invalid("network driver", driver, refused ?? `there are ${DRIVERS[backend].join(", ")}`);
+  throw invalid("network driver", driver, refused ?? `there are ${NETWORK_DRIVERS[backend].join(", ")}`);
 }
 
 /** What a driver cannot do without, or with. */

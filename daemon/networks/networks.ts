@@ -198,7 +198,7 @@ export class Networks implements NetworkService, NetworkSource {
     for (const name of names) {
       const record = this.#byName.get(name);
       if (record === undefined || !this.#down.has(name)) continue;
-      await untilAvailable(() => this.#deps.network.call("ensureNetwork", { network: definitionOf(record) }));
+      await this.#make(record);
       this.#down.delete(name);
       for (const warning of await this.#resolve(record)) this.#deps.log.warn(warning);
     }

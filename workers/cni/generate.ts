@@ -1,13 +1,12 @@
 /** Configuration lists for networks that nyx makes itself: bridge, ptp or macvlan, with addresses from host-local. Pure. */
 
+import type { NETWORK_DRIVERS } from "../../daemon/spec/network.ts";
 import { cidrBounds, formatIp, ipToNumber, numberToIp } from "../../ffi/ip_address.ts";
 import type { Network, Subnet } from "../network/definition.ts";
 import type { CniVersion, ConfigList, PluginConfig } from "./conflist.ts";
 
-/** Drivers of networks that nyx makes. */
-export const CNI_DRIVERS = ["bridge", "ptp", "macvlan"] as const;
-/** One of {@linkcode CNI_DRIVERS}. */
-export type CniDriver = (typeof CNI_DRIVERS)[number];
+/** A driver of networks that nyx makes. */
+export type CniDriver = (typeof NETWORK_DRIVERS.cni)[number];
 
 /** What a list is made of. */
 export interface Recipe {

@@ -1,11 +1,12 @@
 /** The worker's beginning: what runs is adopted, what was cut off is finished, what belongs to nobody is detached. */
 
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
+import { NETWORK_DRIVERS } from "../../daemon/spec/network.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { linuxProcess } from "../../ffi/linux/process.ts";
 import { SIGNALS } from "../../ffi/process.ts";
 import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
-import { checkDisjoint, type Network, parseNetwork } from "../network/definition.ts";
+import { checkDisjoint, MODES, type Network, parseNetwork } from "../network/definition.ts";
 import { refuseOverlap } from "../network/host.ts";
 import { LeaseStore } from "../network/leases.ts";
 import {
@@ -24,7 +25,7 @@ import { ResultCache } from "./cache.ts";
 import { Chain } from "./chain.ts";
 import { adopt } from "./container.ts";
 import { programsOf } from "./discover.ts";
-import { CNI_DRIVERS, type CniDriver, pluginsOf } from "./generate.ts";
+import { type CniDriver, pluginsOf } from "./generate.ts";
 import { PLUGIN_TIMEOUT_MS } from "./plugin.ts";
 import type { ConfigList } from "./conflist.ts";
 import { ANY_PLACE, type CniSession, discovered, findTarget, Pending, rediscover } from "./session.ts";
@@ -111,11 +112,11 @@ async function ensureOthers(
 }
 
 function checkDriver(driver: string): asserts driver is CniDriver {
-  if (CNI_DRIVERS.some((d) => d === driver)) return;
-  throw invalid("network driver", driver, `with --net-driver cni there are ${CNI_DRIVERS.join(", ")}`);
+  if (NETWORK_DRIVERS.cni.some((d) => d === driver)) return;
+  throw invalid("network driver", driver, `with --net-driver cni there are ${NETWORK_DRIVERS.cni.join(", ")}`);
 }
 
-const MACVLAN_MODES = ["bridge", "private", "vepa", "passthru"];
+const MACVLAN_MODES = Object.keys(MODES.macvlan);
 
 /** A network without a bridge of nyx: its addresses are checked, and nothing is made before a container comes. */
 function placeOf(s: CniSession, definition: NetworkDefinition, driver: CniDriver): Network {

@@ -43,7 +43,7 @@ export interface Network {
 }
 
 /** Modes of drivers that share an interface, as the kernel numbers them; the first is the default. */
-const MODES = {
+export const MODES = {
   macvlan: { bridge: 4, private: 1, vepa: 2, passthru: 8 },
   ipvlan: { l2: 0, l3: 1, l3s: 2 },
 } as const;

@@ -19,14 +19,15 @@ const OPEN_STATES: ReadonlySet<number> = new Set([2, 3, 4, 5]);
  */
 const GATHER_MS = 5;
 
-type Match = (flow: Flow) => boolean;
+/** Whether a flow is meant, given the container's address. */
+type Match = (flow: Flow, ip: string) => boolean;
 
 /** Forgets flows in the background. */
 export class FlowForgetter implements Disposable {
   readonly #kernel: SocketKernel;
   readonly #onError: (e: unknown) => void;
   #conntrack: Conntrack | undefined;
-  #waiting: { family: 4 | 6; match: Match }[] = [];
+  #waiting: { family: 4 | 6; match: (flow: Flow) => boolean }[] = [];
   #working: Promise<void> | undefined;
 
   /**
@@ -43,23 +44,14 @@ export class FlowForgetter implements Disposable {
    * container, and last as long as the client keeps sending.
    */
   published(ports: readonly PublishedPort[], target: PortTarget): void {
-    const udp = ports.filter((p) => p.protocol === "udp");
-    if (udp.length === 0) return;
-    this.#forget(target, ({ original, reply }, ip) =>
-      original.protocol === IPPROTO_UDP && reply.source.join() !== ip &&
-      udp.some((p) => original.destinationPort >= p.hostPort && original.destinationPort < p.hostPort + p.count));
+    this.#forgetUdp(ports, target, ({ reply }, ip) => reply.source.join() !== ip);
   }
 
   /** Flows to UDP ports that are published no more; a TCP connection goes on until one end closes it. */
   unpublished(ports: readonly PublishedPort[], target: PortTarget): void {
-    const udp = ports.filter((p) => p.protocol === "udp");
-    if (udp.length === 0) return;
-    this.#forget(
-      target,
-      ({ original, reply }, ip) =>
-        original.protocol === IPPROTO_UDP && reply.source.join() === ip && original.destination.join() !== ip &&
-        udp.some((p) => original.destinationPort >= p.hostPort && original.destinationPort < p.hostPort + p.count),
-    );
+    const translated: Match = ({ original, reply }, ip) =>
+      reply.source.join() === ip && original.destination.join() !== ip;
+    this.#forgetUdp(ports, target, translated);
   }
 
   /**
@@ -97,7 +89,17 @@ export class FlowForgetter implements Disposable {
     this.#conntrack = undefined;
   }
 
-  #forget(target: PortTarget, match: (flow: Flow, ip: string) => boolean): void {
+  #forgetUdp(ports: readonly PublishedPort[], target: PortTarget, match: Match): void {
+    const udp = ports.filter((p) => p.protocol === "udp");
+    if (udp.length === 0) return;
+    this.#forget(target, (flow, ip) => {
+      const { protocol, destinationPort } = flow.original;
+      return protocol === IPPROTO_UDP && match(flow, ip) &&
+        udp.some((p) => destinationPort >= p.hostPort && destinationPort < p.hostPort + p.count);
+    });
+  }
+
+  #forget(target: PortTarget, match: Match): void {
     for (const [family, text] of [[4, target.ip], [6, target.ip6]] as const) {
       const ip = text === undefined ? undefined : tryParseIp(text)?.join();
       if (ip !== undefined) this.#waiting.push({ family, match: (flow) => match(flow, ip) });
