@@ -80,11 +80,13 @@ async function compileBoth(bundles: Bundles, wanted: readonly Architecture[], pa
 }
 
 /** Makes the packages, and gives their names. */
-async function packages(wanted: readonly Architecture[], options: Partial<DebOptions>): Promise<string[]> {
+async function packages(
+  wanted: readonly Architecture[],
+  options: Partial<DebOptions> & Required<Pick<DebOptions, "bundles" | "sbom">>,
+): Promise<string[]> {
   const made: string[] = [];
-  const sbom = await billOfMaterials(ROOT);
   for (const architecture of wanted) {
-    const path = await deb({ root: ROOT, outDir: DIST, sbom, ...options, architecture });
+    const path = await deb({ root: ROOT, outDir: DIST, ...options, architecture });
     say(path);
     made.push(path.split("/").at(-1) ?? "");
   }
@@ -97,11 +99,11 @@ async function release(flags: Flags): Promise<void> {
   const bundles = await bundle({ root: ROOT, outDir: DIST });
   // First what may be impossible here.
   const executables = flags["compile"] === false ? [] : await compileBoth(bundles, wanted, DEFAULT_PATHS);
-  const bill = await billOfMaterials(ROOT);
-  const texts = { [`nyx-${version}.cdx.json`]: bill, [`nyx-${version}-changes.md`]: `${notes.text}\n` };
+  const sbom = await billOfMaterials(ROOT);
+  const texts = { [`nyx-${version}.cdx.json`]: sbom, [`nyx-${version}-changes.md`]: `${notes.text}\n` };
   for (const [name, content] of Object.entries(texts)) Deno.writeTextFileSync(`${DIST}/${name}`, content);
   const archive = await archiveBundles(ROOT, bundles, version);
-  const debs = await packages(wanted, {});
+  const debs = await packages(wanted, { bundles, sbom });
   await writeChecksums(DIST, [...executables, ...Object.keys(texts), archive, ...debs]);
   for (const name of [...Object.keys(texts), archive, "SHA256SUMS"]) say(`${DIST}/${name}`);
 }
@@ -169,11 +171,18 @@ const TASKS: Readonly<Record<string, Task>> = {
       const [deno, outDir, compression] = [text(flags, "deno"), text(flags, "out"), text(flags, "compression")];
       const known = COMPRESSIONS.find((name) => name === (compression ?? "xz"));
       if (known === undefined) throw invalid("--compression", compression, `use ${COMPRESSIONS.join(", ")}`);
-      await packages(text(flags, "arch") === undefined ? [HOST_ARCHITECTURE] : architectures(flags), {
-        compression: known,
-        ...(deno === undefined ? {} : { deno }),
-        ...(outDir === undefined ? {} : { outDir }),
-      });
+      const scratch = Deno.makeTempDirSync({ prefix: "nyx-deb-" });
+      try {
+        await packages(text(flags, "arch") === undefined ? [HOST_ARCHITECTURE] : architectures(flags), {
+          bundles: await bundle({ root: ROOT, outDir: scratch }),
+          sbom: await billOfMaterials(ROOT),
+          compression: known,
+          ...(deno === undefined ? {} : { deno }),
+          ...(outDir === undefined ? {} : { outDir }),
+        });
+      } finally {
+        Deno.removeSync(scratch, { recursive: true });
+      }
     },
   },
   release: {

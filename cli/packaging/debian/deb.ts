@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { VERSION } from "../../../daemon/spec/version.ts";
 import { NyxError } from "../../../mod.ts";
 import { COMPLETION_SCRIPTS } from "../../completion_scripts.ts";
-import { bundle } from "../bundle.ts";
+import { bundle, type Bundles } from "../bundle.ts";
 import { debianChangelog, parseChangelog } from "../changelog.ts";
 import { type Architecture, checkRuntime, HOST_ARCHITECTURE } from "../compile.ts";
 import { bundled, nyxdLauncher, nyxLauncher } from "../launchers.ts";
@@ -44,6 +44,8 @@ export interface DebOptions {
   compression?: (typeof COMPRESSIONS)[number];
   /** Bill of materials to put beside the copyright. */
   sbom?: string;
+  /** Bundles of this source and version that are there already, instead of ones made for the package alone. */
+  bundles?: Bundles;
 }
 
 /** Who answers for the package: DEBFULLNAME and DEBEMAIL, as Debian's own tools have it. */
@@ -166,9 +168,13 @@ const OVERRIDES = [
   // nyxd runs under other inits, too; who has one starts it as any daemon.
   `${PACKAGE}: package-supports-alternative-init-but-no-init.d-script *nyxd.service*\n`;
 
-async function fill(tree: Tree, options: DebOptions, scratch: string): Promise<void> {
+/** Fills the tree but for the control files, and gives when its source last changed, in RFC 3339. */
+async function fill(tree: Tree, options: DebOptions, scratch: string): Promise<string> {
   const { root, version = VERSION } = options;
-  const bundles = await bundle({ root, outDir: `${tree.dir}${LIB}`, version });
+  const bundles = options.bundles ?? await bundle({ root, outDir: `${scratch}/bundles`, version });
+  for (const file of [...bundles.programs, ...bundles.workers]) {
+    tree.file(`${LIB}/${file}`, Deno.readFileSync(`${bundles.dir}/${file}`));
+  }
   tree.file(`${LIB}/deno`, await runtime(options, scratch), 0o755);
   const deno = `${LIB}/deno`;
   tree.file("/usr/bin/nyx", nyxLauncher(bundled(deno, LIB, "nyx")), 0o755);
@@ -180,7 +186,9 @@ async function fill(tree: Tree, options: DebOptions, scratch: string): Promise<v
   tree.file("/usr/share/fish/vendor_completions.d/nyx.fish", COMPLETION_SCRIPTS["fish"] ?? "");
   const releases = parseChangelog(Deno.readTextFileSync(`${root}/docs/CHANGELOG.md`));
   const { buildDate } = bundles.build;
-  const date = buildDate === "unknown" ? releases[0]?.date ?? "" : buildDate.slice(0, 10);
+  // Outside a checkout that is its newest release.
+  const changed = buildDate === "unknown" ? `${releases[0]?.date ?? "1970-01-01"}T00:00:00Z` : buildDate;
+  const date = changed.slice(0, 10);
   for (const [file, page] of await manualPages({ version, date })) {
     const path = `/usr/share/man/man${file.at(-1)}/${file}`;
     if ("text" in page) tree.gzip(path, page.text);
@@ -191,6 +199,7 @@ async function fill(tree: Tree, options: DebOptions, scratch: string): Promise<v
   tree.file(`${DOC}/copyright`, COPYRIGHT);
   if (options.sbom !== undefined) tree.file(`${DOC}/sbom.cdx.json`, options.sbom);
   tree.file(`/usr/share/lintian/overrides/${PACKAGE}`, OVERRIDES);
+  return changed;
 }
 
 /** Control files, which need to know all others. */
@@ -219,12 +228,12 @@ export async function deb(options: DebOptions): Promise<string> {
   try {
     const tree = new Tree(`${scratch}/root`);
     Deno.mkdirSync(tree.dir);
-    await fill(tree, options, scratch);
+    const changed = await fill(tree, options, scratch);
     fillControl(tree, options);
     tree.openDirectories();
     Deno.mkdirSync(outDir, { recursive: true });
     const path = `${outDir}/${PACKAGE}_${version}_${architecture}.deb`;
-    const epoch = Deno.env.get("SOURCE_DATE_EPOCH") ?? await lastChange(options.root);
+    const epoch = String(Math.floor(Date.parse(changed) / 1000));
     await output("dpkg-deb", ["--root-owner-group", `-Z${compression}`, "--build", tree.dir, path], {
       // One thread: how xz cuts its blocks depends on their number.
       env: { SOURCE_DATE_EPOCH: epoch, DPKG_DEB_THREADS_MAX: "1", LC_ALL: "C.UTF-8" },
@@ -232,15 +241,5 @@ export async function deb(options: DebOptions): Promise<string> {
     return path;
   } finally {
     Deno.removeSync(scratch, { recursive: true });
-  }
-}
-
-/** Seconds since 1970 of the source's last commit, or of its newest release outside a checkout. */
-async function lastChange(root: string): Promise<string> {
-  try {
-    return await output("git", ["-C", root, "show", "-s", "--format=%ct", "HEAD"]);
-  } catch {
-    const [newest] = parseChangelog(Deno.readTextFileSync(`${root}/docs/CHANGELOG.md`));
-    return String(Date.parse(`${newest?.date ?? "1970-01-01"}T00:00:00Z`) / 1000);
   }
 }
