@@ -5,7 +5,8 @@
  */
 
 import { type Nyxd, startNyxd } from "../support/daemon.ts";
-import { untilTrue } from "../support/truth.ts";
+import { seeded } from "../support/random_tree.ts";
+import { names, untilTrue } from "../support/truth.ts";
 import { startWorld } from "../support/world.ts";
 
 const cycles = Number(Deno.args[0] ?? "1000");
@@ -14,16 +15,6 @@ const seed = Number(Deno.args[1] ?? Date.now() % 100_000);
 const AT_ONCE = 4;
 /** Cycles before the first measurement: caches and pools fill, code is compiled. */
 const WARM_UP = 50;
-
-/** Numbers in [0, 1) that a seed repeats (mulberry32). */
-function random(state: number): () => number {
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 interface Levels {
   descriptors: number;
@@ -34,14 +25,6 @@ interface Levels {
   leases: number;
   monitors: number;
   files: number;
-}
-
-function names(dir: string): string[] {
-  try {
-    return [...Deno.readDirSync(dir)].map((e) => e.name);
-  } catch {
-    return [];
-  }
 }
 
 function filesBelow(dir: string): number {
@@ -88,27 +71,27 @@ async function victim(nyxd: Nyxd, id: string, kind: string): Promise<number | un
   return undefined;
 }
 
-const next = random(seed);
-const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T;
+const next = seeded(seed);
+const pick = <T>(list: readonly T[]): T => list[next(list.length)] as T;
 
 /** One life of a container, with an accident in some. Errors of the accident's doing are no failures; what is left behind is. */
 async function cycle(nyxd: Nyxd, image: string): Promise<void> {
   const { containers } = nyxd.client;
-  const publish = next() < 0.3 ? [{ hostIp: "127.0.0.1", hostPort: 0, containerPort: 80 }] : [];
-  const restart = next() < 0.2 ? { restart: { name: "on-failure" as const, maxRetries: 2 } } : {};
+  const publish = next(100) < 30 ? [{ hostIp: "127.0.0.1", hostPort: 0, containerPort: 80 }] : [];
+  const restart = next(100) < 20 ? { restart: { name: "on-failure" as const, maxRetries: 2 } } : {};
   const args = ["sh", "-c", pick(SCRIPTS)];
   const { id } = await containers.run({ image, args, publish, ...restart });
-  const accident = next();
-  if (accident < 0.3) {
+  const accident = next(100);
+  if (accident < 30) {
     const pid = await victim(nyxd, id, pick(["container", "monitor", "crun"]));
     try {
       if (pid !== undefined) Deno.kill(pid, "SIGKILL");
     } catch {
       // It has ended.
     }
-  } else if (accident < 0.5) await containers.exec(id, { argv: ["echo", "x"] }).then((s) => s.close(), () => {});
-  await containers.stop(id, { timeoutS: next() < 0.5 ? 0 : 1 });
-  if (next() < 0.2) await containers.start(id).then(() => containers.kill(id, "KILL")).catch(() => {});
+  } else if (accident < 50) await containers.exec(id, { argv: ["echo", "x"] }).then((s) => s.close(), () => {});
+  await containers.stop(id, { timeoutS: next(100) < 50 ? 0 : 1 });
+  if (next(100) < 20) await containers.start(id).then(() => containers.kill(id, "KILL")).catch(() => {});
   await containers.remove(id, { force: true });
 }
 
@@ -128,10 +111,10 @@ try {
       console.log(`a cycle failed: ${r.reason instanceof Error ? r.reason.message : r.reason}`);
     }
     done += AT_ONCE;
-    if (next() < 0.03) {
+    if (next(100) < 3) {
       // In the middle of four starts.
       const cut = Promise.allSettled(Array.from({ length: AT_ONCE }, () => cycle(nyxd, world.image)));
-      await new Promise((r) => setTimeout(r, next() * 300));
+      await new Promise((r) => setTimeout(r, next(300)));
       await nyxd.stop("SIGKILL");
       await cut;
       killed++;

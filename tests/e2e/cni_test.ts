@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { type CniWorld, startCniWorld } from "../support/cni_world.ts";
 import { nyxdCommand, startNyxd } from "../support/daemon.ts";
+import { names } from "../support/truth.ts";
 
 const SLEEP = ["sleep", "1000"];
 const SERVE = ["sh", "-c", "echo served >/tmp/i; exec httpd -f -p 80 -h /tmp"];
@@ -27,14 +28,6 @@ async function hear(world: CniWorld, address: string): Promise<string> {
     await new Promise((r) => setTimeout(r, 50));
   }
   return "nothing";
-}
-
-function names(dir: string): string[] {
-  try {
-    return [...Deno.readDirSync(dir)].map((e) => e.name);
-  } catch {
-    return [];
-  }
 }
 
 /** All that containers leave on the machine and in nyxd's directory, but for chains of plugins that belong to no container. */

@@ -4,14 +4,7 @@
  */
 
 import type { Nyxd } from "./daemon.ts";
-
-function names(dir: string): string[] {
-  try {
-    return [...Deno.readDirSync(dir)].map((e) => e.name);
-  } catch {
-    return [];
-  }
-}
+import { names } from "./truth.ts";
 
 function tryLink(path: string): string {
   try {

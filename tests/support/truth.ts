@@ -12,7 +12,8 @@ async function output(command: string, ...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-function names(dir: string): string[] {
+/** Names of what is in a directory; none where there is no directory. */
+export function names(dir: string): string[] {
   try {
     return [...Deno.readDirSync(dir)].map((e) => e.name);
   } catch {
