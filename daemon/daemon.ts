@@ -159,7 +159,7 @@ export class Daemon {
       }
     };
     await attempt("close the resolver", () => dns.close());
-    await attempt("close the streams", () => stages.streams.call("shutdown", { cgroupParent }));
+    await attempt("close the streams", () => stages.streams.call("shutdown", { cgroupParent, keep }));
     await attempt("close the network", () => stages.network.call("shutdown", { keepNetworks: keep }));
     await attempt("end the image workers", () => images.dispose());
     if (!keep) {

@@ -22,8 +22,14 @@ const DATA = testData();
 /** Time limit of one `deno test` call: a hang becomes a failure that CI can still report. */
 const TEST_LIMIT_MS = 30 * 60_000;
 
+/** What failed and why, told once more at the end: a log of which only the end is kept still says it. */
+const failures: string[] = [];
+/** Lines of a failure that are told again. */
+const TOLD_LINES = 30;
+
 function report(name: string, ok: boolean, began: number, detail = ""): void {
   tally[ok ? "passed" : "failed"]++;
+  if (!ok) failures.push(`${name}\n${detail}`);
   console.log(`${ok ? "ok    " : "FAILED"} ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
   if (!ok && detail !== "") console.log(detail);
 }
@@ -62,6 +68,16 @@ async function gate(name: string, args: string[]): Promise<void> {
   report(name, success, began, text);
 }
 
+const ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+
+/** Names and messages of the failures in a JUnit report. */
+function failuresIn(xml: string): string[] {
+  const cases = xml.matchAll(/<testcase name="([^"]*)" classname="([^"]*)"[^>]*>\s*<(?:failure|error)[^>]*>([^<]*)</g);
+  return [...cases].map(([, name, file, message]) =>
+    `${name} (${file})\n${message}`.replace(/&(\w+);/g, (whole, entity: string) => ENTITIES[entity] ?? whole)
+  );
+}
+
 /** Adds the counts of a JUnit report; a report that is missing or without a test counts as a failure. */
 async function count(path: string, success: boolean): Promise<void> {
   const xml = await Deno.readTextFile(path).catch(() => "");
@@ -70,6 +86,7 @@ async function count(path: string, success: boolean): Promise<void> {
   const skipped = (xml.match(/<skipped/g) ?? []).length;
   const failed = number("failures") + number("errors");
   const total = number("tests");
+  failures.push(...failuresIn(xml));
   tally.skipped += skipped;
   tally.failed += failed;
   tally.passed += Math.max(0, total - failed - skipped);
@@ -121,6 +138,9 @@ if (quick) {
     began,
     left.join("\n"),
   );
+}
+for (const failure of failures) {
+  console.log(`\nFailed: ${failure.trim().split("\n").slice(0, TOLD_LINES).join("\n  ")}`);
 }
 console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
 Deno.exit(tally.failed === 0 ? 0 : 1);

@@ -781,6 +781,8 @@ export type StreamsStage = {
       request: {
         /** Parent cgroup of all containers, removed where it is empty. */
         cgroupParent: string;
+        /** Containers are alive below it. */
+        keep: boolean;
       };
       result: void;
       progress: never;

@@ -185,7 +185,7 @@ Deno.test("UDP clients that sent before the port was published, or to a containe
         "socat",
         "-u",
         "UDP4-RECVFROM:53",
-        "SYSTEM:echo $SOCAT_PEERADDR >&2",
+        "SYSTEM:read line; echo $SOCAT_PEERADDR >&2",
       ],
       stdin: "null",
       stdout: "null",

@@ -137,7 +137,7 @@ async function runCli(
 
 /** Cgroups of a test's nyxd, deepest first. */
 async function cgroupsOf(slot: number): Promise<string[]> {
-  const args = ["/sys/fs/cgroup", "-maxdepth", "6", "-depth", "-type", "d", "-path", `*/nyx-t${slot}*`];
+  const args = ["/sys/fs/cgroup", "-maxdepth", "6", "-depth", "-type", "d", "-regex", `.*/nyx-t${slot}\\(/.*\\)?`];
   const { stdout } = await new Deno.Command("find", { args, stderr: "null" }).output();
   const dirs = new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
   // Where the v2 hierarchy is not mounted, crun makes plain directories in its place.

@@ -225,7 +225,7 @@ export class StreamsFixture implements AsyncDisposable {
   /** Kills and removes everything. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const id of this.#ids) await this.host.call("delete", { id }).catch(() => {});
-    await this.host.call("shutdown", { cgroupParent: "" }).catch(() => {});
+    await this.host.call("shutdown", { cgroupParent: "", keep: false }).catch(() => {});
     this.host.terminate();
     Deno.removeSync(this.baseDir, { recursive: true });
     this.#removeCgroups();

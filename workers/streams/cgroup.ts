@@ -61,14 +61,22 @@ function removeEmptyCgroup(kernel: Pick<FileKernel, "unlinkat">, path: string): 
   }
 }
 
-/** Tries, 20 ms apart, to remove parents that nobody is in: the kernel may still be taking down what was below. */
+/** Tries, 20 ms apart, to remove parents: the kernel may still be taking down what was below. */
 const PARENT_TRIES = 10;
+/** The same where no container is alive, and processes in them can only be on their way out. */
+const PARENT_TRIES_UNUSED = 150;
 
 /**
  * Removes the parent cgroup of all containers, and parents that containers asked for below it, from every hierarchy where they
  * are empty; crun makes them and leaves them. Ancestors of a parent with several components go as well while they are empty.
+ *
+ * @param used containers are alive below it, so that it is no use to wait for processes to go
  */
-export async function removeCgroupParent(kernel: Pick<FileKernel, "unlinkat">, parent: string): Promise<void> {
+export async function removeCgroupParent(
+  kernel: Pick<FileKernel, "unlinkat">,
+  parent: string,
+  used: boolean,
+): Promise<void> {
   if (parent === "" || parent === "/") return;
   const roots = hierarchies();
   for (let tries = 1;; tries++) {
@@ -80,8 +88,8 @@ export async function removeCgroupParent(kernel: Pick<FileKernel, "unlinkat">, p
     const left = roots.map((root) => `${root}${parent}`).filter((dir) =>
       tryReadText(`${dir}/cgroup.procs`) !== undefined
     );
-    const used = left.some((dir) => cgroupPids(dir).length > 0);
-    if (left.length === 0 || used || tries === PARENT_TRIES) return;
+    if (left.length === 0 || tries >= (used ? PARENT_TRIES : PARENT_TRIES_UNUSED)) return;
+    if (used && left.some((dir) => cgroupPids(dir).length > 0)) return;
     await new Promise((r) => setTimeout(r, 20));
   }
 }

@@ -70,7 +70,7 @@ export class Streams {
       list: () => this.list(),
       cgroups: ({ parents }) => ({ ids: [...containerCgroups(parents)] }),
       removeCgroups: (r) => removeContainerCgroups(this.#context, { ...r, id: checkId(r.id) }),
-      shutdown: (r) => this.shutdown(r.cgroupParent),
+      shutdown: (r) => this.shutdown(r),
     };
   }
 
@@ -298,7 +298,7 @@ export class Streams {
    *
    * @throws the error, or an AggregateError of all
    */
-  async shutdown(cgroupParent: string): Promise<void> {
+  async shutdown({ cgroupParent, keep }: Request<"shutdown">): Promise<void> {
     const errors: unknown[] = [];
     const attempt = async (step: () => unknown) => {
       try {
@@ -318,7 +318,7 @@ export class Streams {
     await attempt(() => this.#context.watcher.close());
     await attempt(() => this.#context.loop.stop());
     await attempt(() => this.#context.scratch.close());
-    await attempt(() => removeCgroupParent(this.#context.files, cgroupParent));
+    await attempt(() => removeCgroupParent(this.#context.files, cgroupParent, keep));
     if (errors.length > 0) {
       throw errors.length === 1 ? errors[0] : new AggregateError(errors, "Could not let go of all");
     }
