@@ -26,6 +26,8 @@ export interface CutReport {
 export interface CutOptions {
   count: number;
   seed: number;
+  /** Number of the first cut, default 1: parts of a series, each in a guest of its own, cut what the whole would. */
+  from?: number;
   /** Names of operations; default all in turn. */
   operations?: readonly string[];
   onCut?: (report: CutReport) => void;
@@ -118,9 +120,10 @@ function chosen(names: readonly string[] | undefined): Operation[] {
 
 /** Cuts the power again and again in one guest. */
 export async function cutPower(options: CutOptions): Promise<CutReport[]> {
-  const random = seeded(options.seed);
-  // Another generator: how many writes there are differs from time to time.
-  const luck = seeded(options.seed + 1);
+  const { from = 1, count, seed } = options;
+  const random = seeded(seed);
+  // A generator of each cut's own: how many writes there are differs from time to time.
+  let luck = seeded(seed);
   const operations = chosen(options.operations);
   const reports: CutReport[] = [];
   await using registry = await busyboxRegistry();
@@ -132,11 +135,13 @@ export async function cutPower(options: CutOptions): Promise<CutReport[]> {
   // Software emulation on a busy machine is slower: moments are stretched by as much as the daemon's start is.
   const slowness = Math.max(1, (performance.now() - began) / 9000);
   await subject.must(BASELINE);
-  for (let number = 1; number <= options.count; number++) {
+  for (let number = 1; number < from + count; number++) {
     const operation = operations[(number - 1) % operations.length];
-    if (operation === undefined) break;
+    const moment = random(1100) / 1000;
+    if (operation === undefined || number < from) continue;
+    luck = seeded(seed + number);
     await subject.run(operation.prepare);
-    const afterMs = Math.round(operation.takesMs * slowness * (random(1100) / 1000));
+    const afterMs = Math.round(operation.takesMs * slowness * moment);
     const disk = await subject.cutDuring(operation, afterMs);
     const report = { number, operation: operation.name, afterMs, disk, faults: await subject.recover(operation) };
     reports.push(report);

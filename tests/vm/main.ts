@@ -2,7 +2,7 @@
  * `deno task test:vm [NAME…]`: plays the scripted runs of tests/vm/runs in guests under QEMU; all of them, or those whose names begin
  * with one of NAME. `--list` names the runs, `--verbose` shows each step with its seconds.
  *
- * `--cuts N [--seed S] [--only OPERATION,…]` cuts the power N times instead.
+ * `--cuts N [--seed S] [--from F] [--only OPERATION,…]` cuts the power N times instead; from cut F of the seed's series on.
  *
  * Needs root and what tests/setup.ts installs. Exit code 1 when anything failed.
  */
@@ -46,10 +46,12 @@ function option(name: string): string | undefined {
 async function cuts(count: number): Promise<boolean> {
   const seed = Number(option("seed") ?? Math.floor(Math.random() * 1e9));
   const only = option("only");
-  console.log(`Cutting the power ${count} times, --seed ${seed}`);
+  const from = Number(option("from") ?? 1);
+  console.log(`Cutting the power ${count} times, --seed ${seed} --from ${from}`);
   const reports = await cutPower({
     count,
     seed,
+    from,
     ...(only === undefined ? {} : { operations: only.split(",") }),
     onCut: ({ number, operation, afterMs, disk, faults }) => {
       console.log(
