@@ -52,6 +52,8 @@ export interface NetlinkRequest {
   subject?: string;
   type: number;
   flags: number;
+  /** The kernel answers it only when it fails, and then nothing else of the batch whose edge it is. */
+  unanswered?: true;
   write: (w: NetlinkWriter) => void;
 }
 
@@ -97,13 +99,13 @@ export class NetlinkSocket implements Disposable {
    */
   run(...requests: NetlinkRequest[]): void {
     const bySeq = this.#send(requests, NLM_F_ACK);
-    let open = bySeq.size;
+    let open = requests.filter((r) => r.unanswered === undefined).length;
     let first: NetlinkError | undefined;
     while (open > 0) {
       for (const message of this.#receive()) {
         const request = bySeq.get(message.seq);
         if (request === undefined || message.type !== NLMSG_ERROR) continue;
-        open--;
+        open = request.unanswered === undefined ? open - 1 : 0;
         first ??= failure(message, request);
       }
     }
@@ -172,7 +174,8 @@ export class NetlinkSocket implements Disposable {
     for (const request of requests) {
       const seq = this.#seq++;
       bySeq.set(seq, request);
-      request.write(this.#writer.begin(request.type, request.flags | NLM_F_REQUEST | flags, seq));
+      const all = request.flags | NLM_F_REQUEST | (request.unanswered === undefined ? flags : 0);
+      request.write(this.#writer.begin(request.type, all, seq));
     }
     return { bySeq, bytes: this.#writer.finish() };
   }

@@ -1,7 +1,9 @@
 /** {@linkcode Nft} over libnftables(3), and over a spawned `nft` where the library is missing. */
 
 import { cstr, openLibrary, stringAt } from "../linux/libc.ts";
-import { type Nft, NftError, parseListing } from "./nft.ts";
+import type { SocketKernel } from "../socket.ts";
+import { MOST_ELEMENTS, NftElements } from "./elements.ts";
+import { addCommands, deleteCommands, type MapElements, type Nft, NftError, parseListing } from "./nft.ts";
 
 /** Absolute paths of the library; a worker with scoped ffi permission must be granted these. */
 export const LIBNFTABLES_PATHS: readonly string[] = Deno.build.arch === "aarch64"
@@ -27,7 +29,10 @@ function open() {
   });
 }
 
-class LibNft implements Nft {
+/** What runs commands, however it does. */
+type Runner = Omit<Nft, "change">;
+
+class LibNft implements Runner {
   readonly via = "libnftables";
   readonly #library = open();
   #context: Deno.PointerValue;
@@ -67,7 +72,7 @@ class LibNft implements Nft {
   }
 }
 
-class SpawnedNft implements Nft {
+class SpawnedNft implements Runner {
   readonly via: string;
   readonly #tempDir: string;
 
@@ -114,10 +119,48 @@ class SpawnedNft implements Nft {
   }
 }
 
+/** Commands by a runner; changes of elements straight to the kernel, or by the runner where they are too many. */
+class ElementsBeside implements Nft {
+  readonly #runner: Runner;
+  readonly #elements: NftElements;
+
+  constructor(runner: Runner, elements: NftElements) {
+    this.#runner = runner;
+    this.#elements = elements;
+  }
+
+  get via(): string {
+    return this.#runner.via;
+  }
+
+  run(commands: string): void {
+    this.#runner.run(commands);
+  }
+
+  list(command: string): Record<string, unknown>[] {
+    return this.#runner.list(command);
+  }
+
+  change(table: string, remove: MapElements, add: MapElements): void {
+    const most = Math.max(0, ...[...remove.values(), ...add.values()].map((rows) => rows.length));
+    if (most <= MOST_ELEMENTS) this.#elements.change(table, remove, add);
+    else this.run([deleteCommands(table, remove), addCommands(table, add)].filter((c) => c !== "").join("\n"));
+  }
+
+  [Symbol.dispose](): void {
+    this.#elements[Symbol.dispose]();
+    this.#runner[Symbol.dispose]();
+  }
+}
+
 /** How to open nftables. */
 export interface OpenNftOptions {
   /** Directory for the program's input files. */
   tempDir: string;
+  /** For changes of elements. */
+  socket: SocketKernel;
+  /** Receive buffer for these, which other sockets of the thread may share. */
+  buffer?: Uint8Array<ArrayBuffer>;
   /** `program` skips the library. Default `library`. */
   prefer?: "library" | "program";
 }
@@ -127,7 +170,17 @@ export interface OpenNftOptions {
  *
  * @throws Error that names what was tried when neither is there
  */
-export function openNft({ tempDir, prefer = "library" }: OpenNftOptions): Nft {
+export function openNft({ tempDir, socket, buffer, prefer = "library" }: OpenNftOptions): Nft {
+  const runner = openRunner(tempDir, prefer);
+  try {
+    return new ElementsBeside(runner, new NftElements(socket, buffer));
+  } catch (e) {
+    runner[Symbol.dispose]();
+    throw e;
+  }
+}
+
+function openRunner(tempDir: string, prefer: "library" | "program"): Runner {
   if (prefer === "program") return new SpawnedNft(tempDir);
   try {
     return new LibNft();

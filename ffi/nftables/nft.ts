@@ -1,5 +1,8 @@
 /** nftables in its own language (nft(8)): a ruleset text in, an error or JSON out. */
 
+/** Elements by map name; each is `[key, data]` in nft's words. */
+export type MapElements = Map<string, [string, string][]>;
+
 /** Runs nft commands in the network namespace in which it was opened. Synchronous; one text is one transaction. */
 export interface Nft extends Disposable {
   /** How commands get to the kernel, for the log. */
@@ -18,6 +21,27 @@ export interface Nft extends Disposable {
    * @throws NftError with nft's own words
    */
   list(command: string): Record<string, unknown>[];
+
+  /**
+   * Deletes elements of maps of an inet table, then adds others: all or nothing.
+   *
+   * @throws NftError
+   */
+  change(table: string, remove: MapElements, add: MapElements): void;
+}
+
+/** Commands that add elements; one text is one transaction. */
+export function addCommands(table: string, elements: MapElements): string {
+  return [...elements].map(([map, rows]) =>
+    `add element inet ${table} ${map} { ${rows.map(([k, v]) => `${k} : ${v}`).join(", ")} }`
+  ).join("\n");
+}
+
+/** Commands that delete elements; they fail as a whole when one is missing. */
+export function deleteCommands(table: string, elements: MapElements): string {
+  return [...elements].map(([map, rows]) =>
+    `delete element inet ${table} ${map} { ${rows.map(([k]) => k).join(", ")} }`
+  ).join("\n");
 }
 
 /** nft refused commands. */

@@ -21,8 +21,9 @@ import {
 import { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { openNft } from "../../ffi/nftables/libnftables.ts";
-import { NftError } from "../../ffi/nftables/nft.ts";
+import { addCommands, type MapElements, NftError } from "../../ffi/nftables/nft.ts";
 import { linuxNamespace } from "../../ffi/linux/namespace.ts";
+import { renderTable } from "../../workers/network/ruleset.ts";
 import { mustInNetns } from "../support/net_hosts.ts";
 
 const ns = linuxNamespace();
@@ -199,7 +200,7 @@ for (const prefer of ["library", "program"] as const) {
       const tempDir = Deno.makeTempDirSync({ prefix: "nyx-nft-" });
       try {
         ns.withNetns(fd, () => {
-          using nft = openNft({ tempDir, prefer });
+          using nft = openNft({ tempDir, prefer, socket });
           assert.equal(nft.via === "libnftables", prefer === "library");
           nft.run("add table inet t\nadd map inet t m { type inet_service : ipv4_addr; }");
           assert.throws(
@@ -223,3 +224,60 @@ for (const prefer of ["library", "program"] as const) {
     }),
   );
 }
+
+Deno.test(
+  "Nft.change: elements are in the kernel what nft makes of the same words; a change is whole or not at all",
+  inFreshNetns((fd, path) => {
+    const table = renderTable("nyx_t", [], new Map());
+    const all: MapElements = new Map([
+      ["any4", [["tcp . 8080", "10.88.0.2 . 80"], ["sctp . 65535", "10.88.0.2 . 1"]]],
+      ["addr4", [["10.0.0.1 . udp . 53", "10.88.0.2 . 53"]]],
+      ["range4", [["0.0.0.0/0 . udp . 20000-20999", "10.88.0.2"], ["10.1.2.3 . tcp . 5-6", "10.88.0.3"]]],
+      ["any6", [["sctp . 99", "fd00::2 . 8080"]]],
+      ["addr6", [["fd00::1 . tcp . 443", "fd00::2 . 444"]]],
+      ["range6", [["::/0 . tcp . 1-2", "fd00::2"]]],
+    ]);
+    const none: MapElements = new Map();
+    const listing = () => mustInNetns(path, ["nft", "list", "table", "inet", "nyx_t"]);
+    const tempDir = Deno.makeTempDirSync({ prefix: "nyx-nft-" });
+    try {
+      ns.withNetns(fd, () => {
+        using nft = openNft({ tempDir, socket });
+        nft.run(table);
+        const empty = listing();
+        nft.run(addCommands("nyx_t", all));
+        const byNft = listing();
+        // Six types and eight elements.
+        assert.equal(byNft.match(/ : /g)?.length, 14);
+        nft.change("nyx_t", all, none);
+        assert.equal(listing(), empty);
+        nft.change("nyx_t", none, all);
+        assert.equal(listing(), byNft);
+
+        const lot = (...rows: [string, string][]): MapElements => new Map([["any4", rows]]);
+        const one = lot(["tcp . 8080", "10.88.0.2 . 80"]);
+        const other = lot(["tcp . 8080", "10.88.0.9 . 80"]);
+        const refused = (remove: MapElements, add: MapElements, what: (e: NftError) => boolean) => {
+          assert.throws(() => nft.change("nyx_t", remove, add), (e) => e instanceof NftError && what(e));
+          assert.equal(listing(), byNft);
+        };
+        refused(none, new Map([["any6", [["tcp . 2", "fd00::2 . 2"]]], ...other]), (e) => e.exists);
+        refused(lot(["tcp . 8080", ""], ["tcp . 1", ""]), none, (e) => e.missing);
+        assert.throws(() => nft.change("nyx_x", none, one), (e) => e instanceof NftError && e.missing);
+        assert.throws(() => nft.change("nyx_t", none, lot(["tcp . x", "10.88.0.2 . 1"])), NftError);
+        nft.change("nyx_t", one, other);
+        assert.match(listing(), /tcp \. 8080 : 10\.88\.0\.9 \. 80/);
+
+        // More than one message holds goes by nft itself.
+        const rows = Array.from(
+          { length: 600 },
+          (_, i): [string, string] => [`udp . ${i + 1}`, `10.88.0.2 . ${i + 1000}`],
+        );
+        nft.change("nyx_t", none, lot(...rows));
+        assert.equal(listing().match(/udp \. \d+ : 10\.88\.0\.2 \. \d{4}/g)?.length, 600);
+      });
+    } finally {
+      Deno.removeSync(tempDir, { recursive: true });
+    }
+  }),
+);

@@ -64,13 +64,20 @@ async function onOwnHost(
 
 /** nftables whose n-th next run fails. */
 function failing(nft: Nft, state: { failAt: number }): Nft {
+  const strike = (commands: string) => {
+    if (state.failAt > 0 && --state.failAt === 0) {
+      throw new NftError("Error: Could not process rule: Operation not permitted", commands);
+    }
+  };
   return {
     via: nft.via,
     run(commands) {
-      if (state.failAt > 0 && --state.failAt === 0) {
-        throw new NftError("Error: Could not process rule: Operation not permitted", commands);
-      }
+      strike(commands);
       nft.run(commands);
+    },
+    change(table, remove, add) {
+      strike(`elements of ${table}`);
+      nft.change(table, remove, add);
     },
     list: (command) => nft.list(command),
     [Symbol.dispose]: () => nft[Symbol.dispose](),

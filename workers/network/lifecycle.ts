@@ -117,7 +117,7 @@ export function makeSession(
   Deno.mkdirSync(netnsDir, { recursive: true, mode: 0o700 });
   kernel.ns.shareDirectory(netnsDir);
   const buffer = new Uint8Array(RECEIVE_BUFFER);
-  const nft = env.openNft({ tempDir: `${baseDir}/network` });
+  const nft = env.openNft({ tempDir: `${baseDir}/network`, socket: kernel.socket, buffer });
   if (nft.via !== "libnftables") {
     log("warn", "libnftables is missing; nft is started for each change", { nft: nft.via });
   }

@@ -1,11 +1,11 @@
 /** Published ports in the kernel: elements of the table's maps, the sockets that keep the ports, and connections to forget. */
 
 import { NyxError } from "../../daemon/spec/errors.ts";
-import { NftError } from "../../ffi/nftables/nft.ts";
+import { type MapElements, NftError } from "../../ffi/nftables/nft.ts";
 import type { NetworkStage } from "../protocol.ts";
 import type { Reservation } from "./leases.ts";
 import { portText, samePort } from "./ports.ts";
-import { addCommands, allElements, deleteCommands, differences, type MapElements, mergeElements } from "./ruleset.ts";
+import { allElements, differences, mergeElements } from "./ruleset.ts";
 import { type ActiveContainer, type Session, syncTable } from "./session.ts";
 
 type Ports = Pick<ActiveContainer, "ports" | "target">;
@@ -28,9 +28,7 @@ export function republish(
   const { remove, add } = differences(elementsOf(before), elementsOf(now));
   try {
     if (s.tableStale) syncTable(s);
-    else if (remove.size + add.size > 0) {
-      s.nft.run([deleteCommands(s.table, remove), addCommands(s.table, add)].filter((c) => c !== "").join("\n"));
-    }
+    else if (remove.size + add.size > 0) s.nft.change(s.table, remove, add);
   } catch (e) {
     s.tableStale = true;
     if (!(e instanceof NftError && (e.missing || e.exists))) throw e;

@@ -15,6 +15,7 @@
 
 import { formatCidr, formatIp, tryParseIp } from "../../ffi/ip_address.ts";
 import type { PortMapping } from "../../daemon/spec/container.ts";
+import type { MapElements } from "../../ffi/nftables/nft.ts";
 import type { Network } from "./definition.ts";
 
 /** A published port with everything filled in. */
@@ -25,9 +26,6 @@ export interface PortTarget {
   ip: string;
   ip6?: string;
 }
-
-/** Elements by map name; each is `[key, data]` in nft's words. */
-export type MapElements = Map<string, [string, string][]>;
 
 /** Name of the table of a daemon whose first network has this bridge; two daemons have different bridges. */
 export function tableName(bridge: string): string {
@@ -93,20 +91,6 @@ export function differences(before: MapElements, now: MapElements): { remove: Ma
       }).filter(([, rows]) => rows.length > 0),
     );
   return { remove: without(before, now), add: without(now, before) };
-}
-
-/** Commands that add elements; one text is one transaction. */
-export function addCommands(table: string, elements: MapElements): string {
-  return [...elements].map(([map, rows]) =>
-    `add element inet ${table} ${map} { ${rows.map(([k, v]) => `${k} : ${v}`).join(", ")} }`
-  ).join("\n");
-}
-
-/** Commands that delete elements; they fail as a whole when one is missing. */
-export function deleteCommands(table: string, elements: MapElements): string {
-  return [...elements].map(([map, rows]) =>
-    `delete element inet ${table} ${map} { ${rows.map(([k]) => k).join(", ")} }`
-  ).join("\n");
 }
 
 function elementsOf(rows: string[]): string {

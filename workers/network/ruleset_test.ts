@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { judgeRuleset } from "./diagnose.ts";
-import { addCommands, allElements, deleteCommands, type PublishedPort, tableName } from "./ruleset.ts";
+import { addCommands, deleteCommands } from "../../ffi/nftables/nft.ts";
+import { allElements, type PublishedPort, tableName } from "./ruleset.ts";
 
 const TARGET = { ip: "10.88.0.5", ip6: "fd00::5" };
 

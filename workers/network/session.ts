@@ -4,7 +4,7 @@ import { StrandedError } from "../../ffi/namespace.ts";
 import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import { CONTAINER_ID } from "../../daemon/spec/container.ts";
 import type { RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
-import type { Nft } from "../../ffi/nftables/nft.ts";
+import type { MapElements, Nft } from "../../ffi/nftables/nft.ts";
 import type { LogLevel } from "../envelope.ts";
 import type { NetworkEndpoint } from "../protocol.ts";
 import type { NetworkAddresses } from "./addresses.ts";
@@ -16,14 +16,7 @@ import type { LeaseStore } from "./leases.ts";
 import type { NetnsKernel, NetnsPool } from "./pool.ts";
 import type { PortHolds } from "./holds.ts";
 import type { PortTable } from "./ports.ts";
-import {
-  allElements,
-  type MapElements,
-  mergeElements,
-  type PortTarget,
-  type PublishedPort,
-  renderTable,
-} from "./ruleset.ts";
+import { allElements, mergeElements, type PortTarget, type PublishedPort, renderTable } from "./ruleset.ts";
 
 /** A network that exists in the kernel. */
 export interface NetworkState {

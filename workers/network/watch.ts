@@ -57,16 +57,18 @@ export class Watch implements Disposable {
 
   /** Wraps nftables so that what this worker deletes itself is not taken for somebody else's doing. */
   wrap(nft: Nft): Nft {
+    const own = (run: () => void) => {
+      this.#hearRules();
+      try {
+        run();
+      } finally {
+        this.#rules.drain(() => {});
+      }
+    };
     return {
       via: nft.via,
-      run: (commands) => {
-        this.#hearRules();
-        try {
-          nft.run(commands);
-        } finally {
-          this.#rules.drain(() => {});
-        }
-      },
+      run: (commands) => own(() => nft.run(commands)),
+      change: (table, remove, add) => own(() => nft.change(table, remove, add)),
       list: (command) => nft.list(command),
       [Symbol.dispose]: () => nft[Symbol.dispose](),
     };
