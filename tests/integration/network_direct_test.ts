@@ -111,9 +111,20 @@ Deno.test("macvlan and ipvlan: parents and modes that cannot be are refused with
     "invalid_argument",
     /must be an address in 192\.168\.77\.0\/24 or fd77::\/64/,
   );
+  const { subnet6: _, gateway6: __, ipRange: ___, reserved: ____, ...rest } = LAN;
+  // The kernel would put the first one's containers into mode l3, too.
+  const shared = { ...rest, driver: "ipvlan" as const };
+  await worker.call("ensureNetwork", {
+    network: { ...shared, name: "flat", subnet: "10.8.0.0/24", gateway: "10.8.0.1" },
+  });
+  const layer3 = { ...shared, name: "layer3", mode: "l3", subnet: "10.9.0.0/24", gateway: "10.9.0.1" };
+  await assert.rejects(worker.call("ensureNetwork", { network: layer3 }), {
+    code: "invalid_argument",
+    message: /network flat shares it as ipvlan in mode l2; use that too/,
+  });
+  await worker.call("removeNetwork", { name: "flat" });
   await worker.call("ensureNetwork", { network: LAN });
   const twin = { name: "twin", driver: "ipvlan" as const, subnet: "10.7.0.0/24", gateway: "10.7.0.1" };
-  const { subnet6: _, gateway6: __, ipRange: ___, reserved: ____, ...rest } = LAN;
   await assert.rejects(worker.call("ensureNetwork", { network: { ...rest, ...twin } }), {
     code: "invalid_argument",
     message: /network lan shares it as macvlan/,

@@ -165,6 +165,14 @@ export function subnets(network: Network): Subnet[] {
   return network.v6 === undefined ? [network.v4] : [network.v4, network.v6];
 }
 
+/** An interface is shared in one way. The kernel would have all ipvlan interfaces of a parent follow the mode of the newest. */
+function checkParent(network: Network, other: Network): void {
+  if (!isDirect(other) || other.parent !== network.parent) return;
+  const way = ({ driver, mode = "l2" }: Network) => driver === "ipvlan" ? `ipvlan in mode ${mode}` : driver;
+  if (way(other) === way(network)) return;
+  throw invalid("option parent", network.parent, `network ${other.name} shares it as ${way(other)}; use that too`);
+}
+
 /**
  * Refuses a network that shares a name, a bridge or addresses with another one.
  *
@@ -173,13 +181,7 @@ export function subnets(network: Network): Subnet[] {
 export function checkDisjoint(network: Network, others: Iterable<Network>): void {
   for (const other of others) {
     if (other.name === network.name) continue;
-    if (isDirect(other) && other.parent === network.parent && other.driver !== network.driver) {
-      throw invalid(
-        "option parent",
-        network.parent,
-        `network ${other.name} shares it as ${other.driver}; use that too`,
-      );
-    }
+    checkParent(network, other);
     if (network.bridge !== "" && other.bridge === network.bridge) {
       throw invalid("bridge", network.bridge, `network ${other.name} has it; choose another name`);
     }
