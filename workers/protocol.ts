@@ -440,10 +440,9 @@ export interface NetworkDefinition {
   parent?: string;
   /** macvlan: bridge (default), private, vepa, passthru; ipvlan: l2 (default), l3, l3s. Of nyx's own backend. */
   mode?: string;
-  /** CIDR. */
-  subnet: string;
-  gateway: string;
-  /** IPv6 ULA CIDR and gateway. */
+  /** CIDR and gateway of IPv4, of IPv6, or of both. */
+  subnet?: string;
+  gateway?: string;
   subnet6?: string;
   gateway6?: string;
   /** Part of the subnet, CIDR, that addresses are given out from; those that are asked for may be any. */
@@ -460,14 +459,15 @@ export interface NetworkDefinition {
 export interface NetworkEndpoint {
   network: string;
   interface: string;
-  ip: string;
-  prefix: number;
-  gateway: string;
+  /** Of each family that the network has; a CNI plugin may name no gateway. */
+  ip?: string;
+  prefix?: number;
+  gateway?: string;
   ip6?: string;
   prefix6?: number;
   gateway6?: string;
   mac: string;
-  /** The gateway is not nyx's: no resolver of nyx is on it. Addresses may be missing as empty text. */
+  /** The gateway is not nyx's: no resolver of nyx is on it. */
   foreign?: boolean;
 }
 
@@ -505,6 +505,8 @@ export interface NetworkResult {
   endpoints: NetworkEndpoint[];
   /** Network of the default route; missing when every network is internal, or there is none. */
   gatewayNetwork?: string;
+  /** Network of IPv6's default route, where that is another one. */
+  gatewayNetwork6?: string;
   /** Published ports with ephemeral ones filled in. */
   ports: Required<PortMapping>[];
   /** What on the host stands in the way of this container, as sentences with the fix. */

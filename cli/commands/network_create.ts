@@ -1,6 +1,6 @@
 /** `nyx network create`. */
 
-import { invalid, type NetworkCreateRequest, NyxError } from "../../mod.ts";
+import { invalid, type NetworkCreateRequest } from "../../mod.ts";
 import { parseLabel } from "../../daemon/spec/parse/label_file.ts";
 import { parseName } from "../../daemon/spec/parse/modes.ts";
 import { ipVersion } from "../../daemon/spec/parse/ip.ts";
@@ -72,7 +72,7 @@ export const command = defineCommand({
     "ip-range": { type: "list", value: "CIDR", help: "Part of the subnet that addresses are given out from" },
     "ipam-driver": { type: "value", help: "", hidden: true },
     "ipam-opt": { type: "list", help: "", refuse: "nyx gives out addresses itself, and its way has no options" },
-    ipv4: { type: "bool", help: "", hidden: true },
+    ipv4: { type: "bool", help: "IPv4 (default true); --ipv4=false --ipv6: IPv6 alone" },
     ipv6: { type: "bool", help: "Also IPv6: with --subnet as you say, else a unique local /64" },
     label: { type: "list", value: "KEY[=VALUE]", help: "Set a label" },
     opt: {
@@ -99,15 +99,14 @@ export const command = defineCommand({
     if (flags.scope !== undefined && flags.scope !== "local") {
       throw invalid("scope", flags.scope, "nyx is one host: local");
     }
-    if (flags.ipv4 === false) {
-      throw new NyxError("invalid_argument", "Could not leave IPv4 out: every network of nyx has an IPv4 subnet");
-    }
+
     const subnets = subnetsOf(flags);
     const request: NetworkCreateRequest = {
       name: parseName(name),
       ...(flags.driver === undefined ? {} : { driver: flags.driver }),
       ...(subnets.length === 0 ? {} : { subnets }),
       ...(flags.internal === undefined ? {} : { internal: flags.internal }),
+      ...(flags.ipv4 === undefined ? {} : { ipv4: flags.ipv4 }),
       ...(flags.ipv6 === undefined ? {} : { ipv6: flags.ipv6 }),
       ...(flags.label.length === 0 ? {} : { labels: Object.fromEntries(flags.label.map((text) => parseLabel(text))) }),
       ...(flags.opt.length === 0

@@ -53,7 +53,7 @@ export const command = defineCommand({
       Containers: String(network.containers.length),
       Internal: String(network.internal),
       IPv6: String(network.ipv6),
-      IPv4: "true",
+      IPv4: String(network.ipv4),
       CreatedAt: network.created,
       Labels: labelsText(network.labels),
     }));

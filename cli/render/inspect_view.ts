@@ -22,11 +22,13 @@ function exposed(ports: readonly string[] = []): Record<string, Record<string, n
 export function dockerNames(details: ContainerDetails): Record<string, unknown> {
   const [first] = details.network.endpoints;
   const networks = Object.fromEntries(details.network.endpoints.map((endpoint) => [endpoint.network, {
-    IPAddress: endpoint.ip,
-    IPPrefixLen: endpoint.prefix,
-    Gateway: endpoint.gateway,
+    IPAddress: endpoint.ip ?? "",
+    IPPrefixLen: endpoint.prefix ?? 0,
+    Gateway: endpoint.gateway ?? "",
     MacAddress: endpoint.mac,
     GlobalIPv6Address: endpoint.ip6 ?? "",
+    GlobalIPv6PrefixLen: endpoint.prefix6 ?? 0,
+    IPv6Gateway: endpoint.gateway6 ?? "",
     Aliases: endpoint.aliases,
   }]));
   const { config, image_config: image = {} } = details;

@@ -4,11 +4,11 @@ import type { NetworkInfo } from "../../mod.ts";
 
 /** Details with Docker's sections beside nyx's. Field lookup ignores case and underscores, so `.Internal` needs no copy. */
 export function dockerNetwork(info: NetworkInfo): Record<string, unknown> {
-  const running = info.containers.filter((c) => c.ip !== undefined);
+  const running = info.containers.filter((c) => c.ip !== undefined || c.ip6 !== undefined);
   return {
     ...info,
     Scope: "local",
-    EnableIPv4: true,
+    EnableIPv4: info.ipv4,
     EnableIPv6: info.ipv6,
     Attachable: false,
     Ingress: false,
@@ -23,7 +23,7 @@ export function dockerNetwork(info: NetworkInfo): Record<string, unknown> {
     Options: { ...info.options, "com.docker.network.bridge.name": info.bridge },
     Containers: Object.fromEntries(running.map((c) => [c.id, {
       Name: c.name,
-      IPv4Address: `${c.ip}/${c.prefix}`,
+      IPv4Address: c.ip === undefined ? "" : `${c.ip}/${c.prefix}`,
       IPv6Address: c.ip6 ?? "",
       MacAddress: c.mac ?? "",
     }])),

@@ -136,7 +136,6 @@ function sayPlumbing(service: ComposeService, say: Say, at: (...rest: (string | 
 }
 
 function sayNetwork(name: string, network: ComposeNetwork, say: Say): void {
-  if (network.enable_ipv4 === false) say(["networks", name, "enable_ipv4"], "networks always have IPv4 addresses");
   if (network.attachable !== undefined) say(["networks", name, "attachable"], "any container may join the network");
 }
 

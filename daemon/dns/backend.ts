@@ -221,8 +221,8 @@ export class DnsBackend implements DnsRegistry {
 
   async nameservers(networks: string[], netnsPath: string): Promise<{ servers: string[]; warning?: string }> {
     const open = networks.flatMap((name) => {
-      const network = this.#networks.get(name);
-      return network !== undefined && this.#listeners.has(network.gateway) ? [network.gateway] : [];
+      const { gateway, gateway6 } = this.#networks.get(name) ?? {};
+      return [gateway, gateway6].find((address) => address !== undefined && this.#listeners.has(address)) ?? [];
     });
     const reached = await Promise.all(open.map((address) => this.#reach?.reaches(address, netnsPath) ?? true));
     const servers = open.filter((_, i) => reached[i] === true);

@@ -22,7 +22,7 @@ export function registrationOf(record: ContainerRecord, defaultNetwork: string):
     hostname,
     endpoints: (network?.endpoints ?? []).map(({ network, ip, ip6 }) => ({
       network,
-      ip,
+      ...(ip === undefined ? {} : { ip }),
       ...(ip6 === undefined ? {} : { ip6 }),
       aliases: aliases.get(network) ?? [],
     })),
@@ -36,8 +36,8 @@ export function registrationOf(record: ContainerRecord, defaultNetwork: string):
 export function networksOf({ network }: ContainerRecord, defaultNetwork: string): DnsNetwork[] {
   return (network?.endpoints ?? []).filter((e) => e.foreign !== true).map((e) => ({
     name: e.network,
-    subnet: `${e.ip}/${e.prefix}`,
-    gateway: e.gateway,
+    ...(e.ip === undefined || e.prefix === undefined ? {} : { subnet: `${e.ip}/${e.prefix}` }),
+    ...(e.gateway === undefined ? {} : { gateway: e.gateway }),
     ...(e.ip6 === undefined || e.prefix6 === undefined ? {} : { subnet6: `${e.ip6}/${e.prefix6}` }),
     ...(e.gateway6 === undefined ? {} : { gateway6: e.gateway6 }),
     ...(e.network === defaultNetwork ? {} : { internal: "unknown" as const }),

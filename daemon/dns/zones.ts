@@ -21,8 +21,8 @@ export const HOST_NAMES: readonly string[] = [
 export interface DnsNetwork {
   name: string;
   /** CIDR. */
-  subnet: string;
-  gateway: string;
+  subnet?: string;
+  gateway?: string;
   subnet6?: string;
   gateway6?: string;
   /** Its containers reach nothing outside, so nothing is asked outside for them. While it is unknown they get no answer yet. */
@@ -32,7 +32,7 @@ export interface DnsNetwork {
 /** A container's place in one network. */
 export interface DnsEndpoint {
   network: string;
-  ip: string;
+  ip?: string;
   ip6?: string;
   aliases: string[];
 }
@@ -163,7 +163,7 @@ export class Zones {
     const zone = new Zone(network);
     this.#zones.set(network.name, zone);
     const host = {
-      a: [addressBytes(network.gateway)].filter((b) => b !== undefined),
+      a: [addressBytes(network.gateway ?? "")].filter((b) => b !== undefined),
       aaaa: [addressBytes(network.gateway6 ?? "")].filter((b) => b !== undefined),
       ptr: [],
     };
@@ -189,7 +189,7 @@ export class Zones {
     for (const { network, ip, ip6, aliases } of endpoints) {
       const zone = this.#zones.get(network);
       if (zone === undefined || (only !== undefined && only !== network)) continue;
-      const addresses = [ip, ...(ip6 === undefined ? [] : [ip6])];
+      const addresses = [ip, ip6].filter((text) => text !== undefined);
       const bytes = addresses.map(addressBytes).filter((b) => b !== undefined);
       const records = { a: bytes.filter((b) => b.length === 4), aaaa: bytes.filter((b) => b.length === 16), ptr: [] };
       for (const text of new Set([name, id.slice(0, 12), hostname, ...aliases])) {
@@ -252,9 +252,10 @@ export class Zones {
    */
   lookup(network: string, client: string, name: Name): Lookup {
     const zones = this.#visible(network, client);
-    for (const zone of zones) {
+    for (const [i, zone] of zones.entries()) {
       const holders = zone.names.get(name);
-      if (holders !== undefined) return { found: this.#rotated(holders), zone: zoneOf(name) };
+      if (holders === undefined) continue;
+      return { found: bothFamilies(this.#rotated(holders), holders, zones.slice(i + 1), name), zone: zoneOf(name) };
     }
     if (isWithin(name, LOCALHOST)) return { found: LOOPBACK, zone: LOCALHOST };
     if (isWithin(name, NYX_DOMAIN)) {
@@ -280,6 +281,22 @@ export class Zones {
       ptr: order.flatMap((r) => r.ptr),
     };
   }
+}
+
+/**
+ * Records with the family that they lack, where the same containers have it in a network farther back: of two networks one may have
+ * IPv4 and the other IPv6 alone.
+ */
+function bothFamilies(found: LocalRecords, holders: Holder[], others: readonly Zone[], name: Name): LocalRecords {
+  const { a, aaaa, ptr } = found;
+  if (others.length === 0 || (a.length > 0 && aaaa.length > 0) || ptr.length > 0) return found;
+  const ids = new Set(holders.map((h) => h.id));
+  const more = others.flatMap((z) => z.names.get(name) ?? []).filter((h) => ids.has(h.id)).map((h) => h.records);
+  return {
+    a: a.length > 0 ? a : more.flatMap((r) => r.a),
+    aaaa: aaaa.length > 0 ? aaaa : more.flatMap((r) => r.aaaa),
+    ptr,
+  };
 }
 
 /** Owner of the SOA record of a negative answer: the domain of nyx, the reverse tree, or the name itself. */

@@ -28,6 +28,36 @@ function v4(z: Zones, name: string, network = "a", client = "10.1.0.200"): strin
   return found(z, name, network, client)?.a.map((b) => b.join("."));
 }
 
+Deno.test("Zones: in a network with IPv6 alone a name has AAAA and no A, the host's names too, and a client of it is known", () => {
+  const z = zones();
+  z.addNetwork({ name: "six", subnet6: "fd00:6::/64", gateway6: "fd00:6::1" });
+  z.register(
+    container(1, "web", [{ network: "six", ip6: "fd00:6::2", aliases: [] }, {
+      network: "b",
+      ip: "10.2.0.2",
+      aliases: [],
+    }]),
+  );
+  for (const name of ["web", "host.docker.internal"]) {
+    const records = found(z, name, "six", "fd00:6::9");
+    assert.deepEqual([records?.a.length, records?.aaaa.length], [0, 1], name);
+  }
+  assert.deepEqual(v4(z, "web", "b"), ["10.2.0.2"]);
+  // Who is in both networks learns both addresses of one container, and not those of a stranger of the same name.
+  z.register(
+    container(2, "asks", [{ network: "b", ip: "10.2.0.3", aliases: [] }, {
+      network: "six",
+      ip6: "fd00:6::3",
+      aliases: [],
+    }]),
+  );
+  z.register(container(3, "other", [{ network: "six", ip6: "fd00:6::4", aliases: ["web"] }]));
+  const both = found(z, "web", "b", "10.2.0.3");
+  assert.deepEqual([both?.a.map((b) => b.join(".")), both?.aaaa.map((b) => b[15])], [["10.2.0.2"], [2]]);
+  assert.deepEqual(found(z, "web", "b", "10.2.0.9")?.aaaa, [], "a client of one network learns what that one has");
+  assert.ok(z.admits("six", "fd00:6::77") && !z.admits("six", "10.2.0.2") && !z.admits("six", "fd00:7::1"));
+});
+
 Deno.test("Zones: a container is found by name, short id, hostname and alias, alone and with both suffixes, in any case", () => {
   const z = zones();
   z.register(container(1, "Web", [{ network: "a", ip: "10.1.0.2", ip6: "fd00:1::2", aliases: ["API"] }]));

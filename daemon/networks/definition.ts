@@ -164,8 +164,8 @@ function readSubnets(wanted: NetworkCreateRequest["subnets"] = []): { v4?: Netwo
 }
 
 /**
- * A record for what was asked for. Without an IPv4 subnet of its own it has none yet: `subnets` then begins with that of IPv6, and
- * {@linkcode withBlock} completes it.
+ * A record for what was asked for. Where {@linkcode needsBlock} says so, {@linkcode withBlock} completes it: `subnets` has that of
+ * IPv6 at most until then.
  *
  * @param backend what makes networks here
  * @throws NyxError invalid_argument naming what cannot be
@@ -187,13 +187,9 @@ export function newNetwork(
     ...(mode === undefined ? {} : { mode }),
     ...(parent === undefined ? {} : { parent }),
   };
-  checkFit({ ...of, ...(bridge === undefined ? {} : { bridge }) }, v4 !== undefined);
-  if (request.ipv6 === false && asked !== undefined) {
-    throw new NyxError(
-      "invalid_argument",
-      `Could not leave IPv6 out of network ${name}: subnet ${asked.subnet} is IPv6`,
-    );
-  }
+  checkFamilies(request, v4, asked);
+  const without4 = request.ipv4 === false;
+  checkFit({ ...of, ...(bridge === undefined ? {} : { bridge }) }, (without4 ? asked : v4) !== undefined);
   const v6 = asked ?? (request.ipv6 === true ? ulaSubnet() : undefined);
   return networkRecord({
     ...identity,
@@ -212,9 +208,30 @@ function ulaSubnet(): NetworkSubnet {
   return { subnet, gateway: firstHost(subnet) ?? "" };
 }
 
-/** Whether a record has an IPv4 subnet. */
-export function hasBlock(record: NetworkRecord): boolean {
-  return record.subnets.some((s) => familyOf(s.subnet) === 4);
+/** Refuses a network with a subnet of a family that it is not to have, or without any. */
+function checkFamilies(
+  { name, ipv4, ipv6 }: NetworkCreateRequest,
+  v4: NetworkSubnet | undefined,
+  v6: NetworkSubnet | undefined,
+): void {
+  for (const [family, wanted, given] of [["IPv4", ipv4, v4], ["IPv6", ipv6, v6]] as const) {
+    if (wanted !== false || given === undefined) continue;
+    throw new NyxError(
+      "invalid_argument",
+      `Could not leave ${family} out of network ${name}: subnet ${given.subnet} is ${family}`,
+    );
+  }
+  if (ipv4 === false && ipv6 !== true && v6 === undefined) {
+    throw new NyxError(
+      "invalid_argument",
+      `Could not leave IPv4 out of network ${name}: it would have no addresses at all; give it IPv6 (--ipv6, enable_ipv6)`,
+    );
+  }
+}
+
+/** Whether a record needs an IPv4 block from the pool before its network can be made. */
+export function needsBlock(record: NetworkRecord, { ipv4 }: Pick<NetworkCreateRequest, "ipv4">): boolean {
+  return ipv4 !== false && !record.subnets.some((s) => familyOf(s.subnet) === 4);
 }
 
 /** The record with an IPv4 block from the pool. */
@@ -240,8 +257,7 @@ export function definitionOf(record: NetworkRecord): NetworkDefinition {
     ...(parent === undefined ? {} : { parent }),
     ...(mode === undefined ? {} : { mode }),
     ...(reserved.length === 0 ? {} : { reserved }),
-    subnet: v4?.subnet ?? "",
-    gateway: v4?.gateway ?? "",
+    ...(v4 === undefined ? {} : { subnet: v4.subnet, gateway: v4.gateway }),
     ...(v4?.ipRange === undefined ? {} : { ipRange: v4.ipRange }),
     ...(v6 === undefined ? {} : { subnet6: v6.subnet, gateway6: v6.gateway }),
     ...(v6?.ipRange === undefined ? {} : { ipRange6: v6.ipRange }),
@@ -260,8 +276,7 @@ export function dnsOf(record: NetworkRecord): DnsNetwork {
   const { v4, v6 } = families(record);
   return {
     name: record.name,
-    subnet: v4?.subnet ?? "",
-    gateway: v4?.gateway ?? "",
+    ...(v4 === undefined ? {} : { subnet: v4.subnet, gateway: v4.gateway }),
     ...(v6 === undefined ? {} : { subnet6: v6.subnet, gateway6: v6.gateway }),
     internal: record.internal,
   };

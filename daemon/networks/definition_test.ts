@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { definitionOf, newNetwork, withBlock } from "./definition.ts";
+import { definitionOf, dnsOf, needsBlock, newNetwork, withBlock } from "./definition.ts";
 import { familyOf, firstHost, overlap, poolBlocks, randomUla } from "./cidr.ts";
 
 const IDENTITY = { id: "ab".repeat(32), created: "2026-01-01T00:00:00Z" };
@@ -66,8 +66,32 @@ Deno.test("newNetwork: what cannot be honoured is refused with the reason", () =
     [{ name: "a", subnets: [{ subnet: "10.0.0.0/16" }, { subnet: "10.1.0.0/16" }] }, /has 10\.0\.0\.0\/16 already/],
     [{ name: "a", subnets: [{ subnet: "10.0.0.0/99" }] }, /write a block/],
     [{ name: "a", ipv6: false, subnets: [{ subnet: "fd00::/64" }] }, /is IPv6/],
+    [{ name: "a", ipv4: false, ipv6: true, subnets: [{ subnet: "10.0.0.0/16" }] }, /is IPv4/],
+    [{ name: "a", ipv4: false }, /no addresses at all; give it IPv6 \(--ipv6/],
+    [{ name: "a", ipv4: false, ipv6: false }, /no addresses at all/],
+    [{ name: "a", driver: "macvlan", options: { parent: "e" }, subnets: [{ subnet: "fd00::/64" }] }, /name the subnet/],
+    [{ name: "a", driver: "macvlan", options: { parent: "e" }, ipv4: false, ipv6: true }, /name the subnet/],
   ];
   for (const [request, message] of cases) assert.throws(() => newNetwork(request, IDENTITY), message);
+});
+
+Deno.test("newNetwork: IPv6 alone, with a subnet of its own or a random one, needs no block and has no IPv4 anywhere", () => {
+  const request = { name: "six", ipv4: false, ipv6: true, options: { "com.docker.network.bridge.name": "br6" } };
+  const random = newNetwork(request, IDENTITY);
+  assert.ok(!needsBlock(random, request) && needsBlock(random, {}));
+  assert.match(random.subnets.map((s) => s.subnet).join(), /^fd[0-9a-f:]+::\/64$/);
+  const given = newNetwork({ ...request, subnets: [{ subnet: "fd00:7::/64", ipRange: "fd00:7::100/120" }] }, IDENTITY);
+  const expected = { name: "six", subnet6: "fd00:7::/64", gateway6: "fd00:7::1", internal: false };
+  assert.deepEqual(definitionOf(given), { ...expected, driver: "bridge", bridge: "br6", ipRange6: "fd00:7::100/120" });
+  assert.deepEqual(dnsOf(given), expected);
+  const lan = newNetwork({
+    name: "lan",
+    driver: "macvlan",
+    ipv4: false,
+    subnets: [{ subnet: "fd00:8::/64", gateway: "fd00:8::fe" }],
+    options: { parent: "eth0" },
+  }, IDENTITY);
+  assert.deepEqual([lan.subnets.length, lan.parent], [1, "eth0"]);
 });
 
 Deno.test("blocks: the first host, overlaps, and a pool that never repeats itself", () => {

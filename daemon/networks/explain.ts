@@ -12,7 +12,7 @@ import type { Container } from "../supervisor/container.ts";
 import type { Stages } from "../supervisor/deps.ts";
 import { networkMode } from "../supervisor/launch.ts";
 import { LIVE } from "../supervisor/machine.ts";
-import type { PathFacts } from "../../workers/protocol.ts";
+import type { NetworkEndpoint, PathFacts } from "../../workers/protocol.ts";
 import type { NetworkRecord } from "./record.ts";
 
 /** Where answers come from. */
@@ -110,8 +110,9 @@ function listenerSteps(facts: PathFacts, port: { containerPort: number; protocol
   const reached = found.some((a) => isAny(a) || a === ip || a === `::ffff:${ip}`);
   if (reached) return [ok(`A program in the container listens on ${what} (${found.join(", ")}).`)];
   const loopback = found.every(isLoopback) ? "its loopback address alone" : found.join(", ");
+  const any = ip.includes(":") ? "::" : "0.0.0.0";
   return [
-    stop(`The program in the container listens on ${loopback}, not on ${ip}; let it listen on 0.0.0.0 or ${ip}.`),
+    stop(`The program in the container listens on ${loopback}, not on ${ip}; let it listen on ${any} or ${ip}.`),
   ];
 }
 
@@ -176,9 +177,9 @@ async function publishedPath(
   const containerPort = port.containerPort + hostPort - port.hostPort;
   const { protocol } = port;
   const facts = await sources.network.call("facts", { id, hostPort, containerPort, protocol });
-  const endpoint = record.network?.endpoints.find((e) => e.network === record.network?.gatewayNetwork) ??
-    record.network?.endpoints[0];
-  const target = (port.hostIp.includes(":") ? endpoint?.ip6 : endpoint?.ip) ?? "";
+  const six = port.hostIp.includes(":");
+  const endpoint = wayOut(record, six) ?? record.network?.endpoints[0];
+  const target = (six ? endpoint?.ip6 : endpoint?.ip) ?? "";
   const subject = `${
     shown(port.hostIp)
   }:${hostPort}/${protocol} to container "${container.name}" port ${containerPort}`;
@@ -196,6 +197,20 @@ async function publishedPath(
   steps.push(...ruleSteps(facts, port, hostPort, target), ...firewallSteps(facts));
   steps.push(...linkSteps(facts, endpoint?.network ?? "", sources), ...state);
   return path(subject, [...steps, ...listenerSteps(facts, { containerPort, protocol }, target)]);
+}
+
+/** The connection with a family's default route. */
+function wayOut({ network }: ContainerRecord, six: boolean): NetworkEndpoint | undefined {
+  const { gatewayNetwork, gatewayNetwork6 = gatewayNetwork, endpoints = [] } = network ?? {};
+  return endpoints.find((e) => e.network === (six ? gatewayNetwork6 : gatewayNetwork));
+}
+
+/** Whether, and for what, a container's way out leads through one of its networks. */
+function routeText(record: ContainerRecord, network: string): string {
+  const { gatewayNetwork, gatewayNetwork6 } = record.network ?? {};
+  if (gatewayNetwork6 === network) return "Its way out leads through this network for IPv6.";
+  if (gatewayNetwork !== network) return "Its way out leads through another network.";
+  return `Its way out leads through this network${gatewayNetwork6 === undefined ? "" : " for IPv4"}.`;
 }
 
 function path(subject: string, steps: ExplainStep[]): ExplainPath {
@@ -236,7 +251,7 @@ async function networkPaths(container: Container, sources: ExplainSources): Prom
   }
   return endpoints.map((e) => {
     const network = sources.networks(e.network);
-    const addresses = [e.ip, ...(e.ip6 === undefined ? [] : [e.ip6])].join(", ");
+    const addresses = [e.ip, e.ip6].filter((ip) => ip !== undefined).join(", ");
     const steps = [...stateSteps(container), ...linkSteps(facts, e.network, sources)];
     if (facts.cni !== undefined) steps.push(...pluginSteps(facts.cni));
     if (network?.bridge === "" || network?.cni !== undefined) {
@@ -250,10 +265,7 @@ async function networkPaths(container: Container, sources: ExplainSources): Prom
       steps.push(note("The network is internal: nothing of it gets out, nothing comes in, no port is published."));
     } else {
       steps.push(note("Other networks and other hosts reach its published ports alone, by an address of this host."));
-      const route = record.network?.gatewayNetwork === e.network;
-      steps.push(
-        note(route ? "Its way out leads through this network." : "Its way out leads through another network."),
-      );
+      steps.push(note(routeText(record, e.network)));
       steps.push(...firewallSteps(facts));
     }
     return path(`network "${e.network}" to container "${name}"`, steps);

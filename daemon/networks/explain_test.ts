@@ -74,6 +74,30 @@ Deno.test("explain: each thing that can stop a packet is told, and nothing when 
   }
 });
 
+Deno.test("explain: of two networks a port on IPv6 leads to the one with IPv6's way out, and each way is told", async () => {
+  const six = { network: "six", interface: "eth1", ip6: "fd00:7::2", prefix6: 64, gateway6: "fd00:7::1", mac: "" };
+  const container = web("running", "::");
+  Object.assign(container.record.network ?? {}, { endpoints: [ENDPOINT, six], gatewayNetwork6: "six" });
+  const links = ["shop", "six"].map((network, i) => ({
+    network,
+    interface: `eth${i}`,
+    up: true,
+    attached: true,
+    bridge: `nyx-${i}`,
+    bridgeUp: true,
+  }));
+  const facts = { elements: ["tcp . 8080 : fd00:7::2 . 80"], container: { links, listeners: ["::"] } };
+  assert.deepEqual(await stops(facts, container), []);
+  assert.match(
+    (await stops({ ...facts, container: { links, listeners: ["::1"] } }, container)).join(),
+    /listen on :: or fd00:7::2/,
+  );
+  const paths = await explain("web", sources(facts, container));
+  const texts = paths.slice(1).map((p) => p.steps.map((s) => s.text).join(" "));
+  assert.match(texts[0] ?? "", /at 10\.89\.0\.2\. .*through this network for IPv4\./);
+  assert.match(texts[1] ?? "", /at fd00:7::2\. .*through this network for IPv6\./);
+});
+
 Deno.test("explain: state of the container, loopback publishing, addresses that are not the host's", async () => {
   assert.match((await stops({}, web("paused"))).join(), /nyx unpause web/);
   assert.match((await stops({}, web("exited"))).join(), /does not run \(exited\); run: nyx start web/);

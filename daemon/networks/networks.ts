@@ -25,7 +25,15 @@ import type { Container } from "../supervisor/container.ts";
 import type { NetworkSource, Stages } from "../supervisor/deps.ts";
 import { randomId, resolveRef } from "../supervisor/names.ts";
 import type { DiscoveredNetwork, NetworkDefinition, NetworkStage } from "../../workers/protocol.ts";
-import { type Backend, definitionOf, dnsOf, hasBlock, hasResolver, newNetwork, sharesInterface } from "./definition.ts";
+import {
+  type Backend,
+  definitionOf,
+  dnsOf,
+  hasResolver,
+  needsBlock,
+  newNetwork,
+  sharesInterface,
+} from "./definition.ts";
 import { explain } from "./explain.ts";
 import { type FileRecord, fileRecord } from "./files.ts";
 import { makeInPool, takeAway } from "./kernel.ts";
@@ -237,9 +245,9 @@ export class Networks implements NetworkService, NetworkSource {
           { context: { name } },
         );
       }
-      const record = hasBlock(wanted)
-        ? await this.#make(wanted)
-        : await makeInPool(wanted, this.#byName.values(), (r) => this.#make(r));
+      const record = needsBlock(wanted, request)
+        ? await makeInPool(wanted, this.#byName.values(), (r) => this.#make(r))
+        : await this.#make(wanted);
       try {
         await this.#store.save(record);
         for (const warning of await this.#resolve(record)) this.#deps.log.warn(warning);

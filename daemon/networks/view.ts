@@ -17,15 +17,19 @@ function memberOf({ id, name, status, record }: Container, network: string): Net
   const endpoint = LIVE.has(status) ? record.network?.endpoints.find((e) => e.network === network) : undefined;
   if (endpoint === undefined) return { id, name, status };
   const { ip, prefix, ip6, mac } = endpoint;
-  return { id, name, status, ip, prefix, ...(ip6 === undefined ? {} : { ip6 }), mac };
+  const four = ip === undefined || prefix === undefined ? {} : { ip, prefix };
+  return { id, name, status, ...four, ...(ip6 === undefined ? {} : { ip6 }), mac };
 }
 
 /** A network with its containers, and why the host does not have it. */
 export function infoOf(record: NetworkRecord, users: readonly Container[], problem: string | undefined): NetworkInfo {
   const { v: _, ...fields } = record;
+  const has = (family: 4 | 6) => record.subnets.some((s) => familyOf(s.subnet) === family);
   return {
     ...fields,
-    ipv6: record.subnets.some((s) => familyOf(s.subnet) === 6),
+    // The file of a CNI network need not tell: its addresses may come from elsewhere.
+    ipv4: has(4) || record.subnets.length === 0,
+    ipv6: has(6),
     containers: users.map((c) => memberOf(c, record.name)),
     ...(problem === undefined ? {} : { problem }),
   };

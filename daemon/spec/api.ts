@@ -160,10 +160,13 @@ export interface ContainerDetails {
     endpoints: {
       network: string;
       interface: string;
-      ip: string;
-      prefix: number;
-      gateway: string;
+      /** Missing, as prefix and gateway are, in a network with IPv6 alone. */
+      ip?: string;
+      prefix?: number;
+      gateway?: string;
       ip6?: string;
+      prefix6?: number;
+      gateway6?: string;
       mac: string;
       aliases: string[];
     }[];
@@ -398,7 +401,7 @@ export interface NetworkMember {
   name: string;
   /** State. */
   status: ContainerStatus;
-  /** While it runs. */
+  /** While it runs, in a network with IPv4. */
   ip?: string;
   /** Prefix length of `ip`. */
   prefix?: number;
@@ -430,6 +433,8 @@ export interface NetworkInfo {
   subnets: NetworkSubnet[];
   /** No way in or out. */
   internal: boolean;
+  /** Whether it has IPv4 addresses. */
+  ipv4: boolean;
   /** Whether it has IPv6 addresses. */
   ipv6: boolean;
   /** Of its interfaces; missing means the kernel's default. */
@@ -462,7 +467,7 @@ export interface NetworkCreateRequest {
   name: string;
   /** `bridge` (default), `macvlan` or `ipvlan`; with --net-driver cni `bridge`, `ptp` or `macvlan`. */
   driver?: string;
-  /** At most one for each family; without an IPv4 one a free one is chosen. */
+  /** At most one for each family; without an IPv4 one a free one is chosen, unless `ipv4` is false. */
   subnets?: {
     /** CIDR. */
     subnet?: string;
@@ -475,6 +480,8 @@ export interface NetworkCreateRequest {
   }[];
   /** No way in or out, nothing is published. */
   internal?: boolean;
+  /** False: IPv6 alone. */
+  ipv4?: boolean;
   /** Also IPv6, with a unique local subnet unless one is given. */
   ipv6?: boolean;
   /** Free labels. */

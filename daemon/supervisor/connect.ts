@@ -9,6 +9,7 @@ import type { Container } from "./container.ts";
 import type { SupervisorDeps } from "./deps.ts";
 import { resolvConf } from "./etc_files.ts";
 import {
+  addressesOf,
   embeddedResolvers,
   givenResolvers,
   networkMode,
@@ -156,13 +157,9 @@ export async function apply(
 export function entered(record: ContainerRecord, network: NetworkResult): void {
   record.network = network;
   record.ports = network.ports;
-  const [first] = network.endpoints;
+  const [first] = addressesOf(network);
   if (first === undefined) delete record.ip;
-  else record.ip = first.ip;
-}
-
-function addresses(network: NetworkResult | undefined): string[] {
-  return network?.endpoints.flatMap((e) => e.ip6 === undefined ? [e.ip] : [e.ip, e.ip6]) ?? [];
+  else record.ip = first;
 }
 
 /**
@@ -193,11 +190,12 @@ async function rewriteEtc(
   const full = spec.domainname === undefined ? [] : [`${hostname}.${spec.domainname}`];
   const hosts = `${bundleDir}/hosts`;
   const text = await Deno.readTextFile(hosts);
-  await overwrite(hosts, changedHosts(text, addresses(before), addresses(after), [...full, hostname, ...aliases]));
+  await overwrite(hosts, changedHosts(text, addressesOf(before), addressesOf(after), [...full, hostname, ...aliases]));
   if (spec.dns !== undefined && spec.dns.length > 0) return;
   const path = `${bundleDir}/resolv.conf`;
   const servers = [...(await Deno.readTextFile(path)).matchAll(/^nameserver\s+(\S+)/gm)].map((m) => m[1] ?? "");
-  const ours = new Set([...before?.endpoints.map((e) => e.gateway) ?? [], ...before?.dns?.nameservers ?? []]);
+  const gateways = before?.endpoints.flatMap((e) => [e.gateway, e.gateway6]) ?? [];
+  const ours = new Set([...gateways.filter((ip) => ip !== undefined), ...before?.dns?.nameservers ?? []]);
   if (ours.size > 0 && !servers.every((s) => ours.has(s))) return;
   const host = await readHostResolvConf(deps.defaults.resolvConfPath);
   const embedded = await embeddedResolvers(deps, record, after);

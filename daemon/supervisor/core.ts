@@ -16,7 +16,7 @@ import { Container, type Owner } from "./container.ts";
 
 import type { SupervisorDeps } from "./deps.ts";
 
-import { type Joined, networkMode, networkRequest, ownsNetwork } from "./launch.ts";
+import { addressesOf, type Joined, networkMode, networkRequest, ownsNetwork } from "./launch.ts";
 import { LIVE } from "./machine.ts";
 
 import { ContainerRegistry } from "./registry.ts";
@@ -157,7 +157,7 @@ export abstract class SupervisorCore implements Owner {
     if (uts !== undefined) pids.uts = uts;
     const net = target(networkMode(record), "network");
     if (net === undefined) return { pids, ...shm };
-    const addresses = net.record.network?.endpoints.map((e) => e.ip) ?? [];
+    const addresses = addressesOf(net.record.network);
     const netnsPath = net.record.netNS ?? `/proc/${net.record.state.pid}/ns/net`;
     const { bundleDir, hostname } = net.record;
     return { pids, ...shm, network: { netnsPath, bundleDir, addresses, hostname } };

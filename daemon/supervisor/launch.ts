@@ -146,6 +146,21 @@ export function givenResolvers(
   return defaults.networkDns && network?.dns !== undefined ? { given: network.dns } : {};
 }
 
+/** Addresses of a container, those of its first network first. */
+export function addressesOf(network: NetworkResult | undefined): string[] {
+  return network?.endpoints.flatMap(({ ip, ip6 }) => [ip, ip6].filter((text) => text !== undefined)) ?? [];
+}
+
+/** The address by which a container reaches the host: of a network with IPv6 alone its gateway, else the default network's. */
+export function hostGateway(
+  { defaults }: Pick<SupervisorDeps, "defaults">,
+  network: NetworkResult | undefined,
+): string {
+  const endpoints = network?.endpoints ?? [];
+  const six = endpoints.some((e) => e.ip !== undefined) ? undefined : endpoints.find((e) => e.gateway6 !== undefined);
+  return six?.gateway6 ?? defaults.gateway;
+}
+
 /**
  * Starts the container's process. Fills in the record's network, rootfs, argv, stop signal and pid.
  *
@@ -167,7 +182,7 @@ export async function launch(
   const shmPath = joined.shmPath ?? root.shmPath;
   if (network !== undefined && network.ports.length > 0) record.warnings.push(...network.warnings);
   record.warnings.push(...network?.notices ?? []);
-  const addresses = network?.endpoints.flatMap((e) => e.ip6 === undefined ? [e.ip] : [e.ip, e.ip6]) ?? [];
+  const addresses = addressesOf(network);
   if (network === undefined) delete record.network;
   else record.network = network;
   // Before the process runs, so that whoever it tells of itself finds it.
@@ -195,7 +210,7 @@ export async function launch(
     ...(devices === undefined ? {} : { devices }),
     ...(shmPath === undefined ? {} : { shmPath }),
     hostname: joined.network?.hostname ?? record.hostname,
-    hosts: hostsLines(record.spec, { hostname: record.hostname, addresses, aliases }, deps.defaults.gateway),
+    hosts: hostsLines(record.spec, { hostname: record.hostname, addresses, aliases }, hostGateway(deps, network)),
     resolvConf: resolvConf(record.spec, hostResolvConf, {
       ownNetwork: networkMode(record) !== "host",
       embedded: await embeddedResolvers(deps, record, network),

@@ -106,15 +106,10 @@ export function detailsOf(record: ContainerRecord, baseDir: string): ContainerDe
       mode: networkMode(record),
       ...(record.netNS === undefined || !live ? {} : { netns: record.netNS }),
       endpoints: live
-        ? (record.network?.endpoints ?? []).map(({ network, interface: name, ip, prefix, gateway, ip6, mac }) => ({
-          network,
-          interface: name,
-          ip,
-          prefix,
-          gateway,
-          ...(ip6 === undefined ? {} : { ip6 }),
-          mac,
-          aliases: (record.spec.networks ?? []).filter((a) => a.network === network).flatMap((a) => a.aliases ?? []),
+        ? (record.network?.endpoints ?? []).map(({ foreign: _, ...endpoint }) => ({
+          ...endpoint,
+          aliases: (record.spec.networks ?? []).filter((a) => a.network === endpoint.network)
+            .flatMap((a) => a.aliases ?? []),
         }))
         : [],
       ports: live ? record.ports : [],

@@ -282,7 +282,18 @@ networks:
   );
   assert.deepEqual(overlay.diagnostics.map((d) => d.path), [
     "networks.o.driver",
-    "networks.o.enable_ipv4",
     "networks.o.attachable",
   ]);
+});
+
+Deno.test("networkRequest: enable_ipv4: false asks for a network with IPv6 alone; true and nothing ask for nothing", async () => {
+  const project = await load(
+    "services: {a: {image: x, networks: [o, p, q]}}\nnetworks:\n  o: {enable_ipv4: false, enable_ipv6: true}\n" +
+      "  p: {enable_ipv4: true}\n  q: {}\n",
+  );
+  const families = Object.entries(project.model.networks ?? {}).map(([key, network]) => {
+    const { ipv4, ipv6 } = networkRequest("p", key, network);
+    return [key, ipv4, ipv6];
+  });
+  assert.deepEqual(families, [["o", false, true], ["p", undefined, undefined], ["q", undefined, undefined]]);
 });

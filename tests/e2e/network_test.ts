@@ -40,7 +40,7 @@ async function host(command: string): Promise<string> {
 
 async function addresses(nyxd: Nyxd, name: string): Promise<Record<string, string>> {
   const { network } = await nyxd.client.containers.inspect(name);
-  return Object.fromEntries(network.endpoints.map((e) => [e.network, e.ip]));
+  return Object.fromEntries(network.endpoints.map((e) => [e.network, e.ip ?? ""]));
 }
 
 const pings = (target: string) => `ping -c1 -W1 ${target} 2>&1 | grep -c '1 packets received'`;

@@ -88,6 +88,34 @@ Deno.test("both families: addresses, routes and one published port for each, by 
   assert.deepEqual([...host.traces("10.66.0.2"), ...host.traces("fd66::2")], []);
 });
 
+Deno.test("IPv6 alone: by a list with one range; ports, the outside, a second container; IPv4 host addresses are refused", async () => {
+  await using host = new CniHost();
+  const six = { name: "six", driver: "bridge", bridge: "nyxcni6", subnet6: "fd68::/64", gateway6: "fd68::1" } as const;
+  const { worker } = await host.start({ networks: [NYX, six] });
+  const attachments = [{ network: "six" }];
+  const web = await setup(worker, "web", { attachments, ports: [{ hostPort: 8080, containerPort: 80 }] });
+  const peer = await setup(worker, "peer", { attachments });
+  const [endpoint] = web.endpoints;
+  assert.deepEqual([endpoint?.ip, endpoint?.gateway, endpoint?.ip6, endpoint?.gateway6], [
+    undefined,
+    undefined,
+    "fd68::2",
+    "fd68::1",
+  ]);
+  assert.deepEqual(web.ports.map((p) => p.hostIp), ["::"]);
+  assert.doesNotMatch(mustInNetns(web.netnsPath, ["ip", "-o", "-4", "addr"]), /eth0/);
+  serve(host, web.netnsPath, "web");
+  assert.ok(await says(host.hosts.lan, "[fd77::1]:8080", "web"), "a neighbour reaches the published port");
+  assert.ok(await says(peer.netnsPath, "[fd68::2]:80", "web"), "another container");
+  assert.ok(pings(peer.netnsPath, "fd77::2"), "out, with masquerade");
+  const { cni } = await worker.call("facts", { id: web.id, protocol: "tcp", hostPort: 8080 });
+  assert.deepEqual(cni?.problems, []);
+  const ports = [{ hostIp: "127.0.0.1", hostPort: 8081, containerPort: 80 }];
+  await assert.rejects(setup(worker, "no", { attachments, ports }), /IPv6 alone; publish on an IPv6 address/);
+  for (const { id } of [web, peer]) await worker.call("teardown", { id });
+  assert.deepEqual([host.leases("six"), host.traces("fd68::2"), host.veths()], [[], [], []]);
+});
+
 Deno.test("isolation: containers of one network meet, those of two do not but by published ports; internal ones get nowhere", async () => {
   await using host = new CniHost();
   const red = { ...NYX, name: "red", bridge: "nyxcni1", subnet: "10.67.0.0/24", gateway: "10.67.0.1" };

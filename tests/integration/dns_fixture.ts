@@ -1,7 +1,6 @@
 /** A resolver of nyx on loopback addresses, with upstreams of the test's own. */
 
 import { DnsBackend } from "../../daemon/dns/backend.ts";
-import type { DnsNetwork } from "../../daemon/dns/zones.ts";
 import { Logger } from "../../daemon/log/logger.ts";
 import { type DnsUpstream, startUpstream } from "../support/dns_upstream.ts";
 
@@ -54,8 +53,8 @@ export async function startResolver(options: { upstreams?: number; dead?: number
     port,
     upstreamPort,
   });
-  const red: DnsNetwork = { name: "red", subnet: "127.0.0.0/8", gateway: `${net}.1` };
-  const blue: DnsNetwork = { name: "blue", subnet: "127.0.0.0/8", gateway: `${net}.2`, internal: true };
+  const red = { name: "red", subnet: "127.0.0.0/8", gateway: `${net}.1` };
+  const blue = { name: "blue", subnet: "127.0.0.0/8", gateway: `${net}.2`, internal: true };
   await dns.addNetwork(red);
   await dns.addNetwork(blue);
   return {

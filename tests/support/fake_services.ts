@@ -144,6 +144,7 @@ const network: api.NetworkInfo = {
   bridge: "nyx-bbbbbbbbbbb",
   subnets: [{ subnet: "10.89.0.0/24", gateway: "10.89.0.1" }],
   internal: false,
+  ipv4: true,
   ipv6: false,
   labels: {},
   options: {},

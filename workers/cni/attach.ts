@@ -134,7 +134,10 @@ export function activate(s: CniSession, id: string): ActiveContainer {
     endpoints,
     portIndexes: portIndexes(s, netns, attachments),
     ports: [],
-    target: way === undefined ? undefined : { ip: way.ip, ...(way.ip6 === undefined ? {} : { ip6: way.ip6 }) },
+    target: way === undefined ? undefined : {
+      ...(way.ip === undefined ? {} : { ip: way.ip }),
+      ...(way.ip6 === undefined ? {} : { ip6: way.ip6 }),
+    },
   };
   s.net.active.set(id, active);
   s.net.holds.set(id, s.net.leases.get(id)?.ports ?? []);

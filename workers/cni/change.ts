@@ -56,7 +56,7 @@ function checkPossible(s: CniSession, request: ChangeRequest, before: Reservatio
         `running container stays; ${STOP_FIRST}`;
       throw refuse(name, text);
     }
-    const options = { defaultHostIp: s.net.defaultPublishIp, dualStack: way.target.six };
+    const options = { defaultHostIp: s.net.defaultPublishIp, families: way.target.families };
     if (!samePorts(completePorts(request.ports, options), before.ports)) {
       throw refuse(name, `CNI's portmap is told of ports when a network is attached, and not later; ${STOP_FIRST}`);
     }

@@ -2,7 +2,7 @@
 
 import type { NETWORK_DRIVERS } from "../../daemon/spec/network.ts";
 import { cidrBounds, formatIp, ipToNumber, numberToIp } from "../../ffi/ip_address.ts";
-import type { Network, Subnet } from "../network/definition.ts";
+import { type Network, type Subnet, subnets } from "../network/definition.ts";
 import type { CniVersion, ConfigList, PluginConfig } from "./conflist.ts";
 
 /** A driver of networks that nyx makes. */
@@ -51,13 +51,12 @@ function rangesOf({ block, gateway, range = block, reserved }: Subnet): Record<s
 }
 
 function ipam({ network, leaseDir }: Recipe, routed: boolean): Record<string, unknown> {
-  const subnets = network.v6 === undefined ? [network.v4] : [network.v4, network.v6];
-  const routes = network.v6 === undefined ? ["0.0.0.0/0"] : ["0.0.0.0/0", "::/0"];
+  const all = subnets(network);
   return {
     type: "host-local",
     dataDir: leaseDir,
-    ranges: subnets.map(rangesOf),
-    routes: routed ? routes.map((dst) => ({ dst })) : [],
+    ranges: all.map(rangesOf),
+    routes: routed ? all.map(({ gateway }) => ({ dst: gateway.length === 4 ? "0.0.0.0/0" : "::/0" })) : [],
   };
 }
 

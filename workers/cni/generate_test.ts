@@ -63,6 +63,13 @@ Deno.test("generate: both families, a range inside the subnet without its ends, 
   ]);
 });
 
+Deno.test("generate: IPv6 alone has one range and one route", () => {
+  const six = { name: "six", driver: "bridge" as const, bridge: "nyx-6", subnet6: "fd09::/64", gateway6: "fd09::1" };
+  const [bridge] = generate({ ...recipe(), network: parseNetwork(six) }, first).plugins;
+  const { ranges, routes } = bridge?.ipam as Record<string, unknown>;
+  assert.deepEqual([ranges, routes], [[[{ subnet: "fd09::/64", gateway: "fd09::1" }]], [{ dst: "::/0" }]]);
+});
+
 Deno.test("generate: addresses that others have are left out, at the ends of a range, twice, and outside of it", () => {
   const reserved = ["10.9.0.50", "10.9.0.200", "10.9.0.128", "10.9.0.50", "10.9.0.254"];
   const ranges = (definition: Record<string, unknown>) => {

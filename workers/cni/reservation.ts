@@ -40,7 +40,8 @@ function checkAddress(target: Target, text: string): void {
   if (network === undefined) return;
   const subnet = ip?.length === 16 ? network.v6 : network.v4;
   if (ip !== undefined && subnet !== undefined && cidrContains(subnet.block, ip)) return;
-  const has = subnet === undefined ? "has no IPv6 subnet" : `has ${formatCidr(subnet.block)}`;
+  const family = ip?.length === 16 ? 6 : 4;
+  const has = subnet === undefined ? `has no IPv${family} subnet` : `has ${formatCidr(subnet.block)}`;
   throw invalid("ip", text, `network ${target.name} ${has}`);
 }
 
@@ -79,7 +80,7 @@ export function reserve(s: CniSession, { id, name, ports }: ReserveRequest, { wa
   const way = wanted.find((w) => w.target.name === gateway);
   const complete = way === undefined
     ? []
-    : completePorts(ports, { defaultHostIp: net.defaultPublishIp, dualStack: way.target.six });
+    : completePorts(ports, { defaultHostIp: net.defaultPublishIp, families: way.target.families });
   const running = net.active.has(id);
   const reserved = net.ports.reserve(id, name, complete, running);
   const previous = net.leases.get(id);

@@ -156,20 +156,18 @@ export function endpointOf(
   const mine = result.ips.filter((ip) => inside(ip.interface));
   const v4 = mine.find((i) => i.ip.length === 4);
   const v6 = mine.find((i) => i.ip.length === 16);
-  const main = v4 ?? v6;
-  if (main === undefined) throw addressless(network);
+  if (v4 === undefined && v6 === undefined) throw addressless(network);
   const named = result.interfaces.find((i) => i.sandbox !== undefined && i.name === ifname) ??
     result.interfaces.find((i) => i.sandbox !== undefined);
-  const second = main === v6 ? undefined : v6;
+
   return {
     network,
     interface: named?.name ?? ifname,
-    ip: formatIp(main.ip),
-    prefix: main.prefix,
-    gateway: main.gateway === undefined ? "" : formatIp(main.gateway),
+    ...(v4 === undefined ? {} : { ip: formatIp(v4.ip), prefix: v4.prefix }),
+    ...(v4?.gateway === undefined ? {} : { gateway: formatIp(v4.gateway) }),
     mac: named?.mac ?? "",
-    ...(second === undefined ? {} : { ip6: formatIp(second.ip), prefix6: second.prefix }),
-    ...(second?.gateway === undefined ? {} : { gateway6: formatIp(second.gateway) }),
+    ...(v6 === undefined ? {} : { ip6: formatIp(v6.ip), prefix6: v6.prefix }),
+    ...(v6?.gateway === undefined ? {} : { gateway6: formatIp(v6.gateway) }),
     ...(bridged ? {} : { foreign: true }),
   };
 }

@@ -36,10 +36,17 @@ Deno.test("endpointOf: IPv4 first whatever the order, with both gateways; the ho
   assert.deepEqual(result.dns, { nameservers: ["10.1.0.1"], search: ["lan", "a.example"], options: ["ndots:1"] });
 });
 
-Deno.test("endpointOf: IPv6 alone stands in for IPv4; an address of 0.4.0's form counts; none at all is refused with the remedy", () => {
+Deno.test("endpointOf: IPv6 alone has no IPv4; an address of 0.4.0's form counts; none at all is refused with the remedy", () => {
   const six = parse({ ips: [{ version: "6", address: "fd00::5/64" }] });
   const endpoint = endpointOf(six, { network: "n", ifname: "eth0", bridged: false });
-  assert.deepEqual([endpoint.ip, endpoint.prefix, endpoint.gateway, endpoint.foreign], ["fd00::5", 64, "", true]);
+  assert.deepEqual(endpoint, {
+    network: "n",
+    interface: "eth0",
+    mac: "02:00:00:00:00:03",
+    ip6: "fd00::5",
+    prefix6: 64,
+    foreign: true,
+  });
   const none = parse({ ips: [{ interface: 0, address: "10.1.0.1/24" }] });
   const place = { network: "n", ifname: "eth0", bridged: true };
   assert.throws(() => endpointOf(none, place), /network "n".*no address.*ipam/);

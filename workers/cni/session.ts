@@ -3,6 +3,7 @@
 import { NyxError } from "../../daemon/spec/errors.ts";
 import type { NetworkDefinition } from "../protocol.ts";
 import type { Network } from "../network/definition.ts";
+import type { PortFamilies } from "../network/ports.ts";
 import { findNetwork, type Session } from "../network/session.ts";
 import type { CachedAttachment, ResultCache } from "./cache.ts";
 import type { Chain } from "./chain.ts";
@@ -70,8 +71,8 @@ export interface Target {
   /** Whether it is a bridge of nyx, with its resolver on the gateway. */
   bridged: boolean;
   internal: boolean;
-  /** Whether its containers get IPv6 addresses. */
-  six: boolean;
+  /** Families of the addresses that its containers get. */
+  families: PortFamilies;
   /** The list for one attachment. */
   list(place: Place): ConfigList;
   network?: Network;
@@ -109,10 +110,16 @@ function managedTarget(s: CniSession, { driver, network, version, definition }: 
     name: network.name,
     bridged: driver === "bridge",
     internal: network.internal,
-    six: network.v6 !== undefined,
+    families: { v4: network.v4 !== undefined, v6: network.v6 !== undefined },
     list: (place) => generate(recipe, place),
     network,
   };
+}
+
+/** Families of a file's network; one that does not tell has IPv4. */
+function familiesOf(list: ConfigList): PortFamilies {
+  const blocks = subnetsOf(list).map((b) => b.subnet);
+  return { v4: blocks.length === 0 || blocks.some((b) => !b.includes(":")), v6: blocks.some((b) => b.includes(":")) };
 }
 
 /**
@@ -130,7 +137,7 @@ export function findTarget(s: CniSession, name: string): Target {
       name,
       bridged: false,
       internal: false,
-      six: subnetsOf(list).some((b) => b.subnet.includes(":")),
+      families: familiesOf(list),
       list: ({ gateway }) => gateway ? list : withoutDefaultRoute(list),
     };
   }

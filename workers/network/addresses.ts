@@ -111,25 +111,25 @@ class SubnetAddresses {
 /** Addresses of one network, both families. */
 export class NetworkAddresses {
   readonly #network: Network;
-  readonly #v4: SubnetAddresses;
+  readonly #v4: SubnetAddresses | undefined;
   readonly #v6: SubnetAddresses | undefined;
 
   /** @param network a checked network */
   constructor(network: Network) {
     this.#network = network;
-    this.#v4 = new SubnetAddresses(network.v4);
+    this.#v4 = network.v4 === undefined ? undefined : new SubnetAddresses(network.v4);
     this.#v6 = network.v6 === undefined ? undefined : new SubnetAddresses(network.v6);
   }
 
   /** Marks a lease that exists already. */
   hold(lease: Lease, holder: string): void {
-    this.#v4.hold(lease.ip, holder);
+    if (lease.ip !== undefined) this.#v4?.hold(lease.ip, holder);
     if (lease.ip6 !== undefined) this.#v6?.hold(lease.ip6, holder);
   }
 
   /** Gives a lease back. */
   free(lease: Lease): void {
-    this.#v4.free(lease.ip);
+    if (lease.ip !== undefined) this.#v4?.free(lease.ip);
     if (lease.ip6 !== undefined) this.#v6?.free(lease.ip6);
   }
 
@@ -141,15 +141,18 @@ export class NetworkAddresses {
   take(attachment: NetworkAttachment, holder: string): Lease {
     const { name } = this.#network;
     const mac = attachment.mac === undefined ? undefined : parseUnicastMac(attachment.mac);
+    if (attachment.ip !== undefined && this.#v4 === undefined) {
+      throw invalid("ip", attachment.ip, `network ${name} has no IPv4 subnet`);
+    }
     if (attachment.ip6 !== undefined && this.#v6 === undefined) {
       throw invalid("ip6", attachment.ip6, `network ${name} has no IPv6 subnet`);
     }
-    const ip = attachment.ip === undefined ? this.#v4.next(name) : this.#v4.check("ip", attachment.ip, name);
+    const ip = attachment.ip === undefined ? this.#v4?.next(name) : this.#v4?.check("ip", attachment.ip, name);
     const ip6 = attachment.ip6 === undefined ? this.#v6?.next(name) : this.#v6?.check("ip6", attachment.ip6, name);
     const lease: Lease = {
       network: name,
-      ip,
-      mac: mac ?? formatMac(macOf(tryParseIp(ip) ?? new Uint8Array(4))),
+      ...(ip === undefined ? {} : { ip }),
+      mac: mac ?? formatMac(macOf(tryParseIp(ip ?? ip6 ?? "") ?? new Uint8Array(4))),
       ...(ip6 === undefined ? {} : { ip6 }),
     };
     this.hold(lease, holder);

@@ -20,15 +20,16 @@ Deno.test("NetworkAddresses: any order of taking and giving back never has one a
       continue;
     }
     const lease = addresses.take({ network: "n" }, "c");
-    assert.ok(!held.has(lease.ip), lease.ip);
+    const { ip = "" } = lease;
+    assert.ok(!held.has(ip), ip);
     assert.ok(![...held.values()].some((l) => l.ip6 === lease.ip6));
-    assert.ok(cidrContains(network.v4.block, tryParseIp(lease.ip) ?? assert.fail()));
-    assert.ok(!["10.1.0.0", "10.1.0.77", "10.1.0.255"].includes(lease.ip));
-    held.set(lease.ip, lease);
+    assert.ok(cidrContains((network.v4 ?? assert.fail()).block, tryParseIp(ip) ?? assert.fail()));
+    assert.ok(!["10.1.0.0", "10.1.0.77", "10.1.0.255"].includes(ip));
+    held.set(ip, lease);
   }
   while (held.size < 253) {
     const lease = addresses.take({ network: "n" }, "c");
-    held.set(lease.ip, lease);
+    held.set(lease.ip ?? "", lease);
   }
   assert.throws(
     () => addresses.take({ network: "n" }, "c"),
@@ -69,6 +70,27 @@ Deno.test("NetworkAddresses.take: asked-for addresses and MACs are checked, and 
     assert.throws(() => addresses.take({ network: "n", ...change }, "c"), NyxError, JSON.stringify(change));
   }
   assert.equal(addresses.take({ network: "n", ip: "10.1.0.8" }, "c").mac, "02:6e:0a:01:00:08");
+});
+
+Deno.test("parseNetwork, NetworkAddresses: a network with IPv6 alone gives IPv6 addresses, each with a MAC of its own", () => {
+  const six = { name: "n", driver: "bridge" as const, bridge: "br0", subnet6: "fd00:7::/64", gateway6: "fd00:7::1" };
+  const addresses = new NetworkAddresses(parseNetwork(six));
+  const first = addresses.take({ network: "n" }, "c");
+  assert.deepEqual(first, { network: "n", mac: first.mac, ip6: "fd00:7::2" });
+  const others = Array.from({ length: 1000 }, () => addresses.take({ network: "n" }, "c"));
+  assert.equal(new Set([first, ...others].map((l) => l.mac)).size, 1001);
+  assert.ok(others.every((l) => (Number.parseInt(l.mac.slice(0, 2), 16) & 3) === 2), "locally administered unicast");
+  addresses.free(first);
+  assert.deepEqual(addresses.take({ network: "n", ip6: "fd00:7::2" }, "c"), first);
+  const elsewhere = { ...six, subnet6: "fd00:8::/64", gateway6: "fd00:8::1" };
+  assert.notEqual(new NetworkAddresses(parseNetwork(elsewhere)).take({ network: "n" }, "c").mac, first.mac);
+  assert.throws(() => addresses.take({ network: "n", ip: "10.1.0.9" }, "c"), /has no IPv4 subnet/);
+  assert.throws(() => parseNetwork({ name: "n", driver: "bridge", bridge: "br0" }), /one of IPv4, of IPv6, or of both/);
+  assert.throws(() => parseNetwork({ ...six, mtu: 1279 }), /1280 to 65535/);
+  assert.throws(
+    () => parseNetwork({ name: "n", driver: "bridge", bridge: "br0", subnet: "10.1.0.0/24" }),
+    /gateway.*a network with subnet 10\.1\.0\.0\/24 needs one/,
+  );
 });
 
 Deno.test("checkDisjoint refuses a second network with the same bridge or overlapping addresses, not a new version of the same", () => {

@@ -37,26 +37,23 @@ function unplug(s: Session, netns: Netns, { name, lease, bridgeIndex }: Endpoint
   const link = netns.rt.link(name);
   if (link !== undefined && isOwnKind(link)) netns.rt.run(deleteLink(link.index));
   if (hasOwnMac(lease)) forgetNeighbour(s.rt, bridgeIndex, lease);
-  s.flows.gone({ ip: lease.ip, ...(lease.ip6 === undefined ? {} : { ip6: lease.ip6 }) });
+  const { ip, ip6 } = lease;
+  s.flows.gone({ ...(ip === undefined ? {} : { ip }), ...(ip6 === undefined ? {} : { ip6 }) });
 }
 
-/** Takes away default routes through a connection that stays, in the families for which the new one has none to replace them. */
-function dropRoutes(netns: Netns, old: EndpointPlan, next: EndpointPlan | undefined): void {
+/** Takes away the default route of a family through a connection that stays, when no other takes its place. */
+function dropRoute(netns: Netns, before: readonly EndpointPlan[], after: readonly EndpointPlan[], family: 4 | 6): void {
+  const leads = (plan: EndpointPlan) => family === 4 ? plan.route4 : plan.route6;
+  const old = before.find(leads);
+  if (old === undefined || after.some(leads)) return;
+  const subnet = family === 4 ? old.network.v4 : old.network.v6;
   const link = netns.rt.link(old.name);
-  if (link === undefined) return;
-  const families = [
-    { subnet: old.network.v4, replaced: next !== undefined },
-    { subnet: old.network.v6, replaced: next?.network.v6 !== undefined },
-  ];
-  for (const { subnet, replaced } of families) {
-    if (subnet === undefined || replaced) continue;
-    try {
-      const family = subnet.gateway.length === 4 ? 4 : 6;
-      const route = isRouted(old.network) ? { family } as const : { gateway: subnet.gateway };
-      netns.rt.run(deleteRoute({ ...route, index: link.index }));
-    } catch (e) {
-      if (!isErrno(e, "ESRCH", "ENOENT")) throw e;
-    }
+  if (link === undefined || subnet === undefined) return;
+  try {
+    const route = isRouted(old.network) ? { family } : { gateway: subnet.gateway };
+    netns.rt.run(deleteRoute({ ...route, index: link.index }));
+  } catch (e) {
+    if (!isErrno(e, "ESRCH", "ENOENT")) throw e;
   }
 }
 
@@ -72,12 +69,9 @@ function rebuild(s: Session, id: string, from: Reservation, to: Reservation): Ac
     target: portTarget(after),
   };
   for (const plan of before) if (!after.some((a) => sameConnection(a, plan))) unplug(s, netns, plan);
-  const route = after.find((p) => p.defaultRoute);
-  const lost = before.find((p) => p.defaultRoute);
-  if (lost !== undefined && lost.network.name !== route?.network.name) dropRoutes(netns, lost, route);
+  for (const family of [4, 6] as const) dropRoute(netns, before, after, family);
   for (const plan of after) {
-    const kept = before.some((b) => sameConnection(b, plan)) &&
-      plan.defaultRoute === (plan.lease.network === from.gateway);
+    const kept = before.some((b) => sameConnection(b, plan) && b.route4 === plan.route4 && b.route6 === plan.route6);
     const link = kept ? netns.rt.link(plan.name) : undefined;
     const peer = link !== undefined && isDirect(plan.network) ? 0 : link?.peer;
     next.portIndexes.push(peer ?? ensureEndpoint(s.kernel.ns, s.rt, id, plan, netns));

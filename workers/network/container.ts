@@ -26,27 +26,31 @@ import { type ActiveContainer, Attempts, netnsPath, type Session } from "./sessi
 export type SetupRequest = NetworkStage["ops"]["setup"]["request"];
 
 /** Connections of a container, in the order of its leases. A network that is gone is left out. */
-export function planEndpoints(s: Session, { leases, gateway }: Reservation): EndpointPlan[] {
+export function planEndpoints(s: Session, { leases, gateway, gateway6 = gateway }: Reservation): EndpointPlan[] {
   return leases.flatMap((lease, index) => {
     const { position = index } = lease;
     const state = s.networks.get(lease.network);
     if (state === undefined) return [];
     const { network, bridge } = state;
-    const defaultRoute = lease.network === gateway;
     const shared = bridge.mac === undefined ? {} : { parentMac: bridge.mac };
-    return [{ network, bridgeIndex: bridge.index, ...shared, lease, name: `eth${position}`, position, defaultRoute }];
+    const routes = {
+      route4: network.v4 !== undefined && lease.network === gateway,
+      route6: network.v6 !== undefined && lease.network === gateway6,
+    };
+    return [{ network, bridgeIndex: bridge.index, ...shared, lease, name: `eth${position}`, position, ...routes }];
   });
 }
 
 /**
- * Addresses that published ports lead to: those of the connection with the default route. Internal networks have none, nor have
+ * Addresses that published ports lead to: those of the connections with the default routes. Internal networks have none, nor have
  * those that share an interface of the host: there a container is reached at its own address.
  */
 export function portTarget(plans: readonly EndpointPlan[]): PortTarget | undefined {
-  const plan = plans.find((p) => p.defaultRoute);
-  if (plan === undefined || isDirect(plan.network)) return undefined;
-  const { ip, ip6 } = plan.lease;
-  return { ip, ...(ip6 === undefined ? {} : { ip6 }) };
+  const open = plans.filter((p) => !isDirect(p.network));
+  const ip = open.find((p) => p.route4)?.lease.ip;
+  const ip6 = open.find((p) => p.route6)?.lease.ip6;
+  if (ip === undefined && ip6 === undefined) return undefined;
+  return { ...(ip === undefined ? {} : { ip }), ...(ip6 === undefined ? {} : { ip6 }) };
 }
 
 /** Files of the network's sysctls with their values. */
@@ -119,9 +123,12 @@ export function describeActive(s: Session, id: string, { endpoints, ports }: Act
   const bridges = new Set(endpoints.map((e) => s.networks.get(e.network)?.network.bridge));
   const concerns = ({ bridge }: Finding) => bridge === undefined || bridges.has(bridge);
   const warnings = endpoints.length === 0 ? [] : s.advice.recent().filter(concerns).map((f) => f.text);
-  const gateway = s.leases.get(id)?.gateway;
-  const route = gateway === undefined ? {} : { gatewayNetwork: gateway };
-  return { netnsPath: netnsPath(s, id), endpoints, ...route, ports, warnings };
+  const { gateway, gateway6 } = s.leases.get(id) ?? {};
+  const routes = {
+    ...(gateway === undefined ? {} : { gatewayNetwork: gateway }),
+    ...(gateway6 === undefined ? {} : { gatewayNetwork6: gateway6 }),
+  };
+  return { netnsPath: netnsPath(s, id), endpoints, ...routes, ports, warnings };
 }
 
 /** Sets a container up, or finds it set up. Validates everything before anything is made. */

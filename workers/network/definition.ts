@@ -26,7 +26,7 @@ export interface Subnet {
   reserved: IpBytes[];
 }
 
-/** A checked network. */
+/** A checked network; it has addresses of one family at least. */
 export interface Network {
   name: string;
   driver: "bridge" | "macvlan" | "ipvlan";
@@ -35,7 +35,7 @@ export interface Network {
   /** That interface. */
   parent?: string;
   mode?: string;
-  v4: Subnet;
+  v4?: Subnet;
   v6?: Subnet;
   /** No way in or out but the bridge itself. */
   internal: boolean;
@@ -106,6 +106,20 @@ function parseRange(field: string, text: string, { block }: Subnet): Cidr {
   return range;
 }
 
+/** One family of a definition; undefined when the network has none of it. */
+function parseFamily(
+  field: string,
+  { subnet, gateway, range }: { subnet?: string | undefined; gateway?: string | undefined; range?: string | undefined },
+  length: 4 | 16,
+): Subnet | undefined {
+  if (subnet === undefined) return undefined;
+  if (gateway === undefined) {
+    throw invalid(field.replace("subnet", "gateway"), "", `a network with ${field} ${subnet} needs one`);
+  }
+  const parsed = parseSubnet(field, subnet, gateway, length);
+  return range === undefined ? parsed : { ...parsed, range: parseRange("ip range", range, parsed) };
+}
+
 /** Checks a driver and what it needs of the host. */
 function parsePlace({ driver, bridge, parent = "", mode }: NetworkDefinition): Pick<
   Network,
@@ -141,16 +155,15 @@ function reserveAddress(network: Network, text: string): void {
  */
 export function parseNetwork(definition: NetworkDefinition): Network {
   const { name, subnet, gateway, subnet6, gateway6, internal = false, mtu } = definition;
-  const { ipRange, ipRange6 } = definition;
   if (!OBJECT_NAME.test(name)) throw invalid("network name", name, "use letters, digits and _.- (128 at most)");
-  const place = parsePlace(definition);
-  const network: Network = { name, ...place, v4: parseSubnet("subnet", subnet, gateway, 4), internal };
-  if (ipRange !== undefined) network.v4.range = parseRange("ip range", ipRange, network.v4);
-  if (subnet6 !== undefined) {
-    if (gateway6 === undefined) throw invalid("gateway6", "", `a network with subnet6 ${subnet6} needs one`);
-    network.v6 = parseSubnet("subnet6", subnet6, gateway6, 16);
-    if (ipRange6 !== undefined) network.v6.range = parseRange("ip range", ipRange6, network.v6);
+  const network: Network = { name, ...parsePlace(definition), internal };
+  const v4 = parseFamily("subnet", { subnet, gateway, range: definition.ipRange }, 4);
+  const v6 = parseFamily("subnet6", { subnet: subnet6, gateway: gateway6, range: definition.ipRange6 }, 16);
+  if (v4 === undefined && v6 === undefined) {
+    throw invalid("subnet", "", "a network has one of IPv4, of IPv6, or of both");
   }
+  if (v4 !== undefined) network.v4 = v4;
+  if (v6 !== undefined) network.v6 = v6;
   for (const text of definition.reserved ?? []) reserveAddress(network, text);
   if (mtu !== undefined) {
     const least = subnet6 === undefined ? 576 : 1280;
@@ -162,7 +175,7 @@ export function parseNetwork(definition: NetworkDefinition): Network {
 
 /** Subnets of a network, IPv4 first. */
 export function subnets(network: Network): Subnet[] {
-  return network.v6 === undefined ? [network.v4] : [network.v4, network.v6];
+  return [network.v4, network.v6].filter((s) => s !== undefined);
 }
 
 /** An interface is shared in one way. The kernel would have all ipvlan interfaces of a parent follow the mode of the newest. */
@@ -194,9 +207,21 @@ export function checkDisjoint(network: Network, others: Iterable<Network>): void
   }
 }
 
-/** The hardware address that goes with an IPv4 address: locally administered, so the same address never changes its MAC. */
+/**
+ * The hardware address that goes with an IP address: locally administered, so the same address never changes its MAC. One of IPv6
+ * is folded into 40 bits in such a way that no two addresses of a block that differ in their last five bytes alone have the same.
+ */
 export function macOf(ip: IpBytes): Uint8Array<ArrayBuffer> {
-  return Uint8Array.of(0x02, 0x6e, ...ip.subarray(0, 4));
+  if (ip.length === 4) return Uint8Array.of(0x02, 0x6e, ...ip);
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of ip.subarray(0, 11)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  const low = ip.subarray(11);
+  return Uint8Array.of(0x06, ...low.map((byte, i) => byte ^ Number((hash >> BigInt(8 * i)) & 0xffn)));
+}
+
+/** The hardware address of a network's bridge, which goes with its gateway. */
+export function bridgeMac(network: Network): Uint8Array<ArrayBuffer> {
+  return macOf((subnets(network)[0] as Subnet).gateway);
 }
 
 /** Text of a subnet's gateway. */

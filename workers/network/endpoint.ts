@@ -47,8 +47,9 @@ export interface EndpointPlan {
   name: string;
   /** Position among the container's networks, 0..35. */
   position: number;
-  /** Whether the container's default routes lead here. */
-  defaultRoute: boolean;
+  /** Whether the container's default route of IPv4 leads here, and that of IPv6. */
+  route4: boolean;
+  route6: boolean;
 }
 
 /** The endpoint as the protocol tells it. */
@@ -57,9 +58,9 @@ export function describeEndpoint({ network, lease, name, parentMac }: EndpointPl
   return {
     network: network.name,
     interface: name,
-    ip: lease.ip,
-    prefix: v4.block.prefix,
-    gateway: gatewayText(v4),
+    ...(lease.ip === undefined || v4 === undefined
+      ? {}
+      : { ip: lease.ip, prefix: v4.block.prefix, gateway: gatewayText(v4) }),
     mac: driver === "ipvlan" ? parentMac ?? lease.mac : lease.mac,
     ...(isDirect(network) ? { foreign: true } : {}),
     ...(lease.ip6 === undefined || v6 === undefined
@@ -107,9 +108,9 @@ function enableIpv6(ns: NamespaceKernel, netns: Netns, name: string): void {
 
 /** What makes the inner interface usable: up, addresses, default routes. */
 function addressRequests(plan: EndpointPlan, index: number): NetlinkRequest[] {
-  const { network: { v4, v6 }, lease, defaultRoute } = plan;
+  const { network: { v4, v6 }, lease } = plan;
   const requests: NetlinkRequest[] = [setLink(index, { up: true })];
-  const add = (text: string | undefined, subnet: typeof v4 | undefined) => {
+  const add = (text: string | undefined, subnet: typeof v4, defaultRoute: boolean) => {
     const ip = text === undefined ? undefined : tryParseIp(text);
     if (ip === undefined || subnet === undefined) return;
     requests.push(addAddress(index, ip, subnet.block.prefix));
@@ -117,8 +118,8 @@ function addressRequests(plan: EndpointPlan, index: number): NetlinkRequest[] {
     const family = ip.length === 4 ? 4 : 6;
     requests.push(addRoute(isRouted(plan.network) ? { index, family } : { gateway: subnet.gateway, index }));
   };
-  add(lease.ip, v4);
-  add(lease.ip6, v6);
+  add(lease.ip, v4, plan.route4);
+  add(lease.ip6, v6, plan.route6);
   return requests;
 }
 
@@ -176,8 +177,8 @@ export function isOwnKind({ kind }: Link): boolean {
 }
 
 /** Whether a lease's hardware address is not the one that always goes with its IP address. */
-export function hasOwnMac({ ip, mac }: Lease): boolean {
-  const bytes = tryParseIp(ip);
+export function hasOwnMac({ ip, ip6, mac }: Lease): boolean {
+  const bytes = tryParseIp(ip ?? ip6 ?? "");
   return bytes === undefined || formatMac(macOf(bytes)) !== mac;
 }
 

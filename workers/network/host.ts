@@ -7,7 +7,7 @@ import type { NamespaceKernel } from "../../ffi/namespace.ts";
 import { addAddress, deleteAddress, newBridge, setLink } from "../../ffi/netlink/requests.ts";
 import type { Link, RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { IFF_UP } from "../../ffi/netlink/rtnetlink_constants.ts";
-import { macOf, type Network, subnets } from "./definition.ts";
+import { bridgeMac, type Network, subnets } from "./definition.ts";
 import { removeLink } from "./endpoint.ts";
 
 /** What a bridge's alias begins with; the base directory of its daemon follows. */
@@ -165,7 +165,7 @@ export function ensureBridge(ns: NamespaceKernel, rt: RtNetlink, network: Networ
   refuseOverlap(rt, network);
   const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
   using _intent = noteIntent(baseDir, network.bridge);
-  rt.run(newBridge(network.bridge, { mac: macOf(network.v4.gateway), ...mtu }));
+  rt.run(newBridge(network.bridge, { mac: bridgeMac(network), ...mtu }));
   const made = rt.link(network.bridge);
   if (made === undefined) throw new NyxError("unavailable", `Bridge ${network.bridge} went away while it was made`);
   try {
@@ -182,7 +182,7 @@ export function ensureBridge(ns: NamespaceKernel, rt: RtNetlink, network: Networ
 }
 
 function shapeBridge(ns: NamespaceKernel, rt: RtNetlink, network: Network, link: Link, owner: string): Bridge {
-  const mac = macOf(network.v4.gateway);
+  const mac = bridgeMac(network);
   const owned = link.alias.startsWith(OWNER_PREFIX);
   if (owned && link.alias !== owner) rt.run(setLink(link.index, { alias: owner }));
   if ((link.flags & IFF_UP) === 0) rt.run(setLink(link.index, { up: true }));

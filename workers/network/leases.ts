@@ -11,10 +11,10 @@ import type { PublishedPort } from "./ruleset.ts";
 /** Most networks of one container: interfaces are told apart by one digit of base 36. */
 export const MOST_NETWORKS = 36;
 
-/** A container's place in one network. */
+/** A container's place in one network: an address of each family that the network has. */
 export interface Lease {
   network: string;
-  ip: string;
+  ip?: string;
   ip6?: string;
   mac: string;
   /** Number of the interface inside (`eth<n>`) when it is not the lease's place in the list. */
@@ -28,6 +28,8 @@ export interface Reservation {
   leases: Lease[];
   /** Network that the default route leads to; missing when every network is internal, or there is none. */
   gateway?: string;
+  /** Network that IPv6's default route leads to, when that is another one. */
+  gateway6?: string;
   ports: PublishedPort[];
 }
 
@@ -50,9 +52,9 @@ function isPosition(v: unknown): boolean {
 
 function isLease(v: unknown): v is Lease {
   const l = v as Partial<Lease> | null;
-  return typeof l?.network === "string" && isIp(l.ip) && typeof l.mac === "string" &&
-    tryParseMac(l.mac) !== undefined && (l.ip6 === undefined || isIp(l.ip6)) &&
-    (l.position === undefined || isPosition(l.position));
+  const addresses = [l?.ip, l?.ip6].filter((ip) => ip !== undefined);
+  return typeof l?.network === "string" && addresses.length > 0 && addresses.every(isIp) && typeof l.mac === "string" &&
+    tryParseMac(l.mac) !== undefined && (l.position === undefined || isPosition(l.position));
 }
 
 function isPort(v: unknown): v is PublishedPort {
@@ -67,7 +69,8 @@ function parseFile(text: string): Map<string, Reservation> {
   const map = new Map<string, Reservation>();
   for (const [id, r] of Object.entries(file.containers)) {
     const valid = typeof r.name === "string" && Array.isArray(r.leases) && r.leases.every(isLease) &&
-      Array.isArray(r.ports) && r.ports.every(isPort) && ["string", "undefined"].includes(typeof r.gateway);
+      Array.isArray(r.ports) && r.ports.every(isPort) &&
+      [r.gateway, r.gateway6].every((name) => ["string", "undefined"].includes(typeof name));
     if (!valid) throw new Error(`the entry of ${id} is malformed`);
     map.set(id, r);
   }

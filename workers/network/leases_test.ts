@@ -8,6 +8,18 @@ const RESERVATION = {
   ports: [],
 };
 
+/** In a network with IPv6 alone, beside one with IPv4 alone. */
+const SIX = {
+  name: "six",
+  leases: [
+    { network: "nyx", ip: "10.88.0.3", mac: "02:6e:0a:58:00:03" },
+    { network: "six", mac: "06:01:02:03:04:05", ip6: "fd00::2" },
+  ],
+  gateway: "nyx",
+  gateway6: "six",
+  ports: [],
+};
+
 async function withDir(run: (dir: string) => Promise<void> | void): Promise<void> {
   const dir = Deno.makeTempDirSync({ prefix: "nyx-leases-" });
   try {
@@ -23,8 +35,9 @@ Deno.test("LeaseStore: what was committed is read back, and nothing but the file
     store.set("x", RESERVATION);
     store.set("y", RESERVATION);
     store.delete("y");
+    store.set("z", SIX);
     await Promise.all([store.commit(), store.commit()]);
-    assert.deepEqual([...LeaseStore.open(`${dir}/a/b`).store.entries()], [["x", RESERVATION]]);
+    assert.deepEqual([...LeaseStore.open(`${dir}/a/b`).store.entries()], [["x", RESERVATION], ["z", SIX]]);
     assert.deepEqual([...Deno.readDirSync(`${dir}/a/b`)].map((e) => e.name), ["leases.json"]);
     assert.equal((Deno.statSync(`${dir}/a/b/leases.json`).mode ?? 0) & 0o777, 0o600);
   }));

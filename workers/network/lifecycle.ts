@@ -10,7 +10,7 @@ import type { NetworkDefinition, NetworkStage } from "../protocol.ts";
 import { NetworkAddresses } from "./addresses.ts";
 import { Advice } from "./advice.ts";
 import { adopt } from "./container.ts";
-import { checkDisjoint, gatewayText, isDirect, parseNetwork } from "./definition.ts";
+import { checkDisjoint, gatewayText, isDirect, parseNetwork, subnets } from "./definition.ts";
 import { diagnose } from "./diagnose.ts";
 import { hostNamePrefix, isHostName, isOwnKind, removeLink } from "./endpoint.ts";
 import { enableForwarding, ensureBridge, ephemeralRange, forgetHalfMade, halfMadeBridges, ownerAlias } from "./host.ts";
@@ -19,7 +19,7 @@ import { PortHolds } from "./holds.ts";
 import { LeaseStore, type Reservation } from "./leases.ts";
 import { type NetnsKernel, NetnsPool, openNetns } from "./pool.ts";
 import { PortTable } from "./ports.ts";
-import { hold } from "./reservation.ts";
+import { gatewaysOf, hold } from "./reservation.ts";
 import { findParent } from "./sublink.ts";
 import { tableName } from "./ruleset.ts";
 import { Watch } from "./watch.ts";
@@ -153,9 +153,7 @@ export function makeSession(
 /** Where the daemon's resolvers listen. */
 function gateways(session: Session): string[] {
   return [...session.networks.values()].flatMap(({ network }) =>
-    (isDirect(network) ? [] : [network.v4, network.v6]).flatMap((subnet) =>
-      subnet === undefined ? [] : [gatewayText(subnet)]
-    )
+    isDirect(network) ? [] : subnets(network).map(gatewayText)
   );
 }
 
@@ -249,21 +247,22 @@ function learn(s: Session, id: string): Reservation {
   using netns = openNetns(s.kernel, netnsPath(s, id), s.buffer);
   const addresses = netns.rt.addresses();
   const links = netns.rt.links().filter(isOwnKind).sort((a, b) => a.name.localeCompare(b.name));
-  const reservation: Reservation = { name: id.slice(0, 12), leases: [], ports: [] };
+  const leases: Reservation["leases"] = [];
   for (const link of links) {
     for (const { network } of s.networks.values()) {
       const within = (block: Parameters<typeof cidrContains>[0] | undefined) =>
         addresses.find((a) => a.index === link.index && block !== undefined && cidrContains(block, a.ip));
-      const v4 = within(network.v4.block);
+      const v4 = within(network.v4?.block);
       const v6 = within(network.v6?.block);
-      if (v4 === undefined) continue;
+      if ((network.v4 === undefined ? v6 : v4) === undefined) continue;
+      const ip = v4 === undefined ? {} : { ip: formatIp(v4.ip) };
       const ip6 = v6 === undefined ? {} : { ip6: formatIp(v6.ip) };
-      const position = Number(/^eth(\d+)$/.exec(link.name)?.[1] ?? reservation.leases.length);
-      reservation.leases.push({ network: network.name, ip: formatIp(v4.ip), mac: link.mac, ...ip6, position });
-      if (!network.internal) reservation.gateway ??= network.name;
+      const position = Number(/^eth(\d+)$/.exec(link.name)?.[1] ?? leases.length);
+      leases.push({ network: network.name, ...ip, mac: link.mac, ...ip6, position });
     }
   }
-  return reservation;
+  const places = leases.flatMap(({ network }) => s.networks.get(network) ?? []);
+  return { name: id.slice(0, 12), leases, ...gatewaysOf(places), ports: [] };
 }
 
 function adoptLive(s: Session, id: string): string[] {

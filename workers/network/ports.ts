@@ -27,13 +27,26 @@ function checkRange(field: string, first: number, count: number, least: number):
   }
 }
 
-function hostAddress(text: string, dualStack: boolean): string[] {
-  if (text === "") return dualStack ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+/** Families of the addresses that published ports can lead to. */
+export interface PortFamilies {
+  v4: boolean;
+  v6: boolean;
+}
+
+function hostAddress(text: string, { v4, v6 }: PortFamilies): string[] {
+  if (text === "") return [...(v4 ? ["0.0.0.0"] : []), ...(v6 ? ["::"] : [])];
   const bytes = tryParseIp(text.replace(/^\[(.*)\]$/, "$1"));
   if (bytes === undefined) throw invalid("publish host address", text, "write an IP address, not a name");
   const ip = formatIp(bytes);
-  if (bytes.length === 16 && !dualStack) {
+  if (bytes.length === 16 && !v6) {
     throw invalid("publish host address", text, "no network of the container has IPv6");
+  }
+  if (bytes.length === 4 && !v4) {
+    throw invalid(
+      "publish host address",
+      text,
+      "the container's network has IPv6 alone; publish on an IPv6 address such as [::], or give the container a network with IPv4",
+    );
   }
   if (ip === "::1") {
     throw invalid("publish host address", text, "the kernel cannot translate ::1; publish on 127.0.0.1");
@@ -49,7 +62,7 @@ function hostAddress(text: string, dualStack: boolean): string[] {
  */
 export function completePorts(
   ports: readonly PortMapping[],
-  options: { defaultHostIp: string; dualStack: boolean },
+  options: { defaultHostIp: string; families: PortFamilies },
 ): PublishedPort[] {
   return ports.flatMap((mapping) => {
     const { hostPort, containerPort, count = 1, protocol = "tcp" } = mapping;
@@ -59,7 +72,7 @@ export function completePorts(
     if (hostPort === 0 && count > 65535) throw invalid("publish range", count, "it holds more ports than there are");
     checkRange("publish container port", containerPort, count, 1);
     const asked = mapping.hostIp === undefined || mapping.hostIp === "" ? options.defaultHostIp : mapping.hostIp;
-    return hostAddress(asked, options.dualStack).map((hostIp) => ({
+    return hostAddress(asked, options.families).map((hostIp) => ({
       hostIp,
       hostPort,
       containerPort,

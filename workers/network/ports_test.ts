@@ -27,8 +27,9 @@ const code = (expected: string, pattern: RegExp) => (e: unknown) =>
   e instanceof NyxError && e.code === expected && pattern.test(e.message);
 
 Deno.test("completePorts fills in defaults, one mapping for each family, and refuses what cannot be", () => {
-  const single = { defaultHostIp: "", dualStack: false };
-  const dual = { defaultHostIp: "", dualStack: true };
+  const single = { defaultHostIp: "", families: { v4: true, v6: false } };
+  const dual = { defaultHostIp: "", families: { v4: true, v6: true } };
+  const six = { defaultHostIp: "", families: { v4: false, v6: true } };
   assert.deepEqual(completePorts([{ hostPort: 80, containerPort: 8080 }], single), [port(80, { containerPort: 8080 })]);
   assert.deepEqual(completePorts([{ hostPort: 80, containerPort: 80 }], dual), [port(80), port(80, { hostIp: "::" })]);
   assert.deepEqual(completePorts([{ hostPort: 80, containerPort: 80 }], { ...single, defaultHostIp: "127.0.0.1" }), [
@@ -59,6 +60,19 @@ Deno.test("completePorts fills in defaults, one mapping for each family, and ref
     () => completePorts([{ hostIp: "::1", hostPort: 80, containerPort: 80 }], dual),
     code("invalid_argument", /127\.0\.0\.1/),
   );
+  assert.deepEqual(completePorts([{ hostPort: 80, containerPort: 80 }], six), [port(80, { hostIp: "::" })]);
+  for (
+    const [hostIp, options] of [
+      ["127.0.0.1", six],
+      ["0.0.0.0", six],
+      [undefined, { ...six, defaultHostIp: "127.0.0.1" }],
+    ] as const
+  ) {
+    assert.throws(
+      () => completePorts([{ ...(hostIp === undefined ? {} : { hostIp }), hostPort: 80, containerPort: 80 }], options),
+      code("invalid_argument", /IPv6 alone; publish on an IPv6 address/),
+    );
+  }
 });
 
 Deno.test("collides: same protocol and family, overlapping ranges, equal or all addresses", () => {

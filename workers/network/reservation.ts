@@ -3,9 +3,9 @@
 import { invalid } from "../../daemon/spec/errors.ts";
 import type { NetworkAttachment, PortMapping } from "../../daemon/spec/container.ts";
 import { formatMac, tryParseMac } from "../../ffi/ip_address.ts";
-import { isDirect } from "./definition.ts";
+import { isDirect, type Network } from "./definition.ts";
 import { type Lease, MOST_NETWORKS, type Reservation } from "./leases.ts";
-import { completePorts, samePort } from "./ports.ts";
+import { completePorts, type PortFamilies, samePort } from "./ports.ts";
 import { canonicalIp } from "./ruleset.ts";
 import { findNetwork, type NetworkState, type Session } from "./session.ts";
 
@@ -22,6 +22,7 @@ function suits(lease: Lease, attachment: NetworkAttachment, state: NetworkState)
   return (attachment.ip === undefined || canonicalIp(attachment.ip) === lease.ip) &&
     (attachment.ip6 === undefined || canonicalIp(attachment.ip6) === lease.ip6) &&
     (attachment.mac === undefined || (mac !== undefined && formatMac(mac) === lease.mac)) &&
+    (state.network.v4 === undefined) === (lease.ip === undefined) &&
     (state.network.v6 === undefined) === (lease.ip6 === undefined);
 }
 
@@ -94,14 +95,38 @@ function place(leases: readonly Lease[], previous: readonly Lease[], running: bo
   });
 }
 
-/** Network with the default route: the highest priority among those that are not internal, the first of equals. */
-function gatewayOf(s: Session, attachments: readonly NetworkAttachment[]): string | undefined {
-  let best: { name: string; priority: number } | undefined;
-  for (const { network, gatewayPriority: priority = 0 } of attachments) {
-    const { name, internal } = findNetwork(s, network).network;
-    if (!internal && (best === undefined || priority > best.priority)) best = { name, priority };
-  }
-  return best?.name;
+/**
+ * Networks with the default routes: for each family that of the highest priority among those that have it and are not internal, the
+ * first of equals. That of IPv6 is named where it is another one.
+ */
+export function gatewaysOf(
+  places: readonly { network: Network; priority?: number }[],
+): Pick<Reservation, "gateway" | "gateway6"> {
+  const best = (family: "v4" | "v6") =>
+    places.filter(({ network }) => !network.internal && network[family] !== undefined)
+      .reduce<typeof places[number] | undefined>(
+        (a, b) => a === undefined || (b.priority ?? 0) > (a.priority ?? 0) ? b : a,
+        undefined,
+      )?.network.name;
+  const [four, six] = [best("v4"), best("v6")];
+  const gateway = four ?? six;
+  if (gateway === undefined) return {};
+  return { gateway, ...(six === undefined || six === gateway ? {} : { gateway6: six }) };
+}
+
+/**
+ * Families that published ports can lead to. A container that is in internal networks alone is reached by nobody outside; one on the
+ * host's LAN, at its own address.
+ */
+function openFamilies(
+  s: Session,
+  { gateway, gateway6 = gateway }: Pick<Reservation, "gateway" | "gateway6">,
+): PortFamilies {
+  const open = (name: string | undefined, family: "v4" | "v6") => {
+    const network = name === undefined ? undefined : findNetwork(s, name).network;
+    return network !== undefined && !isDirect(network) && network[family] !== undefined;
+  };
+  return { v4: open(gateway, "v4"), v6: open(gateway6, "v6") };
 }
 
 /** Frees leases that are in no use any more. */
@@ -123,9 +148,16 @@ function freeLeases(s: Session, leases: readonly Lease[], except: readonly Lease
 export function reserve(s: Session, request: ReserveRequest): Reservation {
   const { id, name, attachments, ports } = request;
   const previous = s.leases.get(id);
-  const gateway = gatewayOf(s, attachments);
-  const dualStack = attachments.some((a) => findNetwork(s, a.network).network.v6 !== undefined);
-  const wanted = completePorts(ports, { defaultHostIp: s.defaultPublishIp, dualStack });
+  const places = attachments.map((a) => ({
+    network: findNetwork(s, a.network).network,
+    ...(a.gatewayPriority === undefined ? {} : { priority: a.gatewayPriority }),
+  }));
+  const gateways = gatewaysOf(places);
+  const open = openFamilies(s, gateways);
+  const closed = !open.v4 && !open.v6;
+  const has = (family: "v4" | "v6") => places.some(({ network }) => network[family] !== undefined);
+  const families = closed ? { v4: has("v4"), v6: has("v6") } : open;
+  const wanted = completePorts(ports, { defaultHostIp: s.defaultPublishIp, families });
   const { leases, undo } = takeLeases(s, request, previous?.leases ?? []);
   const running = s.active.has(id);
   let placed: Lease[];
@@ -134,8 +166,6 @@ export function reserve(s: Session, request: ReserveRequest): Reservation {
     placed = place(leases, previous?.leases ?? [], running);
     // Sockets of the container's own ports that are to change would pass for somebody else's.
     if (running) s.holds.set(id, previous?.ports.filter((p) => wanted.some((w) => samePort(p, w))) ?? []);
-    // A container that is in internal networks alone is reached by nobody outside; one on the host's LAN, at its own address.
-    const closed = gateway === undefined || isDirect(findNetwork(s, gateway).network);
     reserved = s.ports.reserve(id, name, closed ? [] : wanted, running);
   } catch (e) {
     undo();
@@ -145,7 +175,7 @@ export function reserve(s: Session, request: ReserveRequest): Reservation {
   const reservation: Reservation = {
     name,
     leases: placed,
-    ...(gateway === undefined ? {} : { gateway }),
+    ...gateways,
     ports: reserved,
   };
   if (previous !== undefined) freeLeases(s, previous.leases, placed, name);

@@ -21,9 +21,9 @@ import type { Network } from "./definition.ts";
 /** A published port with everything filled in. */
 export type PublishedPort = Required<PortMapping>;
 
-/** Addresses that published ports of a container lead to. */
+/** Addresses that published ports of a container lead to: one family at least. */
 export interface PortTarget {
-  ip: string;
+  ip?: string;
   ip6?: string;
 }
 
@@ -156,7 +156,7 @@ export function renderTable(table: string, all: readonly Network[], elements: Ma
   // What shares an interface of the host is the LAN's: its packets do not pass here.
   const networks = all.filter((n) => n.bridge !== "");
   const names = networks.map((n) => `"${n.bridge}"`);
-  const blocks6 = networks.flatMap((n) => n.v6 === undefined ? [] : [formatCidr(n.v6.block)]);
+  const blocks = (family: "v4" | "v6") => networks.flatMap((n) => n[family] ?? []).map((s) => formatCidr(s.block));
   return `table inet ${table}
 delete table inet ${table}
 table inet ${table} {
@@ -166,9 +166,9 @@ table inet ${table} {
   }
   set internal { type ifname; ${elementsOf(networks.filter((n) => n.internal).map((n) => `"${n.bridge}"`))}
   }
-  set subnets4 { type ipv4_addr; flags interval; ${elementsOf(networks.map((n) => formatCidr(n.v4.block)))}
+  set subnets4 { type ipv4_addr; flags interval; ${elementsOf(blocks("v4"))}
   }
-  set subnets6 { type ipv6_addr; flags interval; ${elementsOf(blocks6)}
+  set subnets6 { type ipv6_addr; flags interval; ${elementsOf(blocks("v6"))}
   }
   ${mapText("addr4", "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", "", elements)}
   ${mapText("any4", "inet_proto . inet_service : ipv4_addr . inet_service", "", elements)}

@@ -47,6 +47,7 @@ export function networkRequest(project: string, key: string, network: ComposeNet
     driver: shares ? network.driver : undefined,
     subnets: subnets.length === 0 ? undefined : subnets,
     internal: network.internal,
+    ipv4: network.enable_ipv4 === false ? false : undefined,
     ipv6: network.enable_ipv6 === true ? true : undefined,
     labels: labels(project, LABEL.network, key, network),
     options: options.length === 0 ? undefined : Object.fromEntries(options),
