@@ -2,12 +2,14 @@
 
 import { VERSION } from "../../daemon/spec/version.ts";
 import { defineCommand } from "../args/definition.ts";
+import { LONG_PROJECT_FLAGS } from "../compose/flags.ts";
 import { EXIT } from "../failure.ts";
 
 /** `nyx compose version`. */
 export const command = defineCommand({
   summary: "Show the version of nyx",
   flags: {
+    ...LONG_PROJECT_FLAGS,
     format: {
       type: "value",
       short: "f",

@@ -28,6 +28,17 @@ Deno.test("hoistGroupFlags: options before a compose command go behind it by the
   assert.throws(() => hoist("compose", "--nonsense", "up"), UsageError);
 });
 
+Deno.test("compose: every command takes the options that may stand before it, also one with an -f or -p of its own", async () => {
+  const children = COMMANDS.compose?.children ?? assert.fail("no compose");
+  const words = ["-f", "a.yaml", "-p", "shop", "--profile", "x", "--env-file", "e", "--project-directory", "d"];
+  for (const [name, node] of Object.entries(children)) {
+    const { command } = await node.load?.() ?? assert.fail(name);
+    const [, , ...argv] = hoistGroupFlags(COMMANDS, ["compose", ...words, name]);
+    const { flags } = parseArgs(command.flags, argv, { optionsFirst: true });
+    assert.deepEqual((flags as { file?: string[] }).file, ["a.yaml"], name);
+  }
+});
+
 Deno.test("labelOf: the project's name is left out, and only that", () => {
   assert.deepEqual([labelOf("shop-web-1", "shop"), labelOf("mine", "shop")], ["web-1", "mine"]);
 });

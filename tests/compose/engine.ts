@@ -24,8 +24,8 @@ export interface Behaviour {
   health?: "healthy" | "unhealthy";
   /** Its image brings a health check. */
   imageCheck?: boolean;
-  /** Cannot be started. */
-  fails?: boolean;
+  /** Cannot be started; with the name of an image, when it is of that. */
+  fails?: boolean | string;
 }
 
 /** A name without what is random in it. */
@@ -157,7 +157,7 @@ export class FakeEngine implements ComposeEngine {
     // The copy may be replaced by a restart meanwhile; the behaviour belongs to the name without its suffix.
     const { exits, health, fails } = this.behaviour.get(container.name.replace(/^[0-9a-f]+_/, "")) ?? {};
     await new Promise((resolve) => setTimeout(resolve, 0));
-    if (fails === true) {
+    if (fails === true || fails === container.config.image) {
       Object.assign(container, { status: "exited", exitCode: 127 });
       throw new NyxError("failed_precondition", `no program in ${container.name}`);
     }

@@ -130,3 +130,43 @@ services:
   assert.deepEqual(await nyxd.client.images.list(), []);
   assert.equal((await nyxd.nyx(["compose", "ls", "-a", "-q"])).stdout, "");
 });
+
+Deno.test("compose up: two services swap a fixed port of the host, one hands it to a new one, one keeps it for a way back", async () => {
+  await using world = await startWorld();
+  const { image, nyxd } = world;
+  const [one, two] = [20_000 + nyxd.slot * 2, 20_001 + nyxd.slot * 2];
+  const serve = `["sh", "-c", "hostname >/tmp/i; exec httpd -f -p 80 -h /tmp"]`;
+  const text = (services: Record<string, number | undefined>, more = "") =>
+    `services:\n${
+      Object.entries(services).map(([name, port]) =>
+        `  ${name}: {image: "${image}", hostname: ${name}, command: ${serve}, stop_signal: SIGKILL` +
+        `${port === undefined ? "" : `, ports: ["127.0.0.1:${port}:80"]`}${more}}\n`
+      ).join("")
+    }`;
+  const app = testProject(nyxd, `${world.dir}/swap`, text({ a: one, b: two }));
+  const served = async (port: number) => {
+    for (let i = 0;; i++) {
+      try {
+        return (await (await fetch(`http://127.0.0.1:${port}/i`)).text()).trim();
+      } catch (e) {
+        if (i === 40) return (e as Error).message;
+        await new Promise((r) => setTimeout(r, 50));
+      }
+    }
+  };
+  const both = async () => [await served(one), await served(two)];
+  ok(await app.compose("up", "-d"));
+  assert.deepEqual(await both(), ["a", "b"]);
+  app.write("compose.yaml", text({ a: two, b: one }));
+  assert.match((await app.compose("plan")).stdout, /s stop container swap-a-1: port \d+ of the host goes to swap-b-1/);
+  ok(await app.compose("up", "-d"));
+  assert.deepEqual(await both(), ["b", "a"]);
+  const update = ", deploy: {update_config: {order: start-first, failure_action: rollback}}";
+  app.write("compose.yaml", text({ a: one, b: two }, update));
+  ok(await app.compose("up", "-d"));
+  assert.deepEqual(await both(), ["a", "b"]);
+  app.write("compose.yaml", text({ a: undefined, b: two, c: one }, update));
+  ok(await app.compose("up", "-d"));
+  assert.deepEqual(await both(), ["c", "b"]);
+  ok(await app.compose("down"));
+});

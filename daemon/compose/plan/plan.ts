@@ -14,7 +14,9 @@ import type { ComposeProject } from "../project.ts";
 import { samePort } from "../../supervisor/ports.ts";
 import { diffConfigs, inPlaceUpdate, Redaction } from "./diff.ts";
 import type { ImageOptions } from "./images.ts";
+import type { PortMapping } from "../../spec/container.ts";
 import { hasImage, planObjects } from "./objects.ts";
+import { orderPorts } from "./ports.ts";
 import { isUp, type ObservedContainer, type ObservedWorld, ownership, worldDigest } from "./world.ts";
 
 /** What `up` was asked for. */
@@ -54,6 +56,8 @@ class Planner {
   readonly #byService = new Map<string, ObservedContainer[]>();
   /** Steps of a service's containers, for those that depend on it. */
   readonly #last = new Map<string, PlanStep[]>();
+  /** Ports that a container has after its step. */
+  readonly #publish = new Map<string, readonly PortMapping[]>();
   #newNetworks: ReadonlyMap<string, string> = new Map();
 
   constructor(project: ComposeProject, world: ObservedWorld, options: PlanOptions) {
@@ -96,7 +100,7 @@ class Planner {
     this.#orphans();
     return {
       project: model.name,
-      steps: this.#steps,
+      steps: orderPorts(this.#steps, this.#world.containers, this.#publish),
       blocked: this.#blocked,
       warnings: this.#warnings,
       world: worldDigest(this.#world),
@@ -210,15 +214,11 @@ class Planner {
       after: this.#after(service, desired),
     };
     const waits = this.#waits(desired.service);
-    const step = (action: PlanAction, reason: string, more: Partial<PlanStep> = {}): PlanStep =>
-      this.#add({
-        id: `${action}:${desired.name}`,
-        action,
-        ...base,
-        reason,
-        ...(STARTING.has(action) ? waits : {}),
-        ...more,
-      });
+    const step = (action: PlanAction, reason: string, more: Partial<PlanStep> = {}): PlanStep => {
+      const id = `${action}:${desired.name}`;
+      if (desired.config.publish !== undefined) this.#publish.set(id, desired.config.publish);
+      return this.#add({ id, action, ...base, reason, ...(STARTING.has(action) ? waits : {}), ...more });
+    };
     if (existing === undefined) {
       const owner = this.#world.containers.find((c) => c.name === desired.name);
       if (owner !== undefined) {

@@ -143,6 +143,7 @@ export async function applyPlan(
   forgive(outcomes, mayFail, onWarning);
   const problem = failure(options.action, outcomes, options.signal);
   if (problem !== undefined) {
+    settled.push(...await steps.startAgain());
     if (settled.length > 0) problem.message += `; ${settled.join("; ")}`;
     throw problem;
   }

@@ -9,6 +9,7 @@ import { NyxError, toNyxError } from "../../spec/errors.ts";
 import { samePort } from "../../supervisor/ports.ts";
 import { defined } from "../dictionary.ts";
 import type { DesiredContainer } from "../container.ts";
+import { sharesHostPort } from "../plan/ports.ts";
 import type { ComposeEngine, EngineContainer } from "./engine.ts";
 import { asideName, type Replaced, type ReplaceOptions, withVolumesOf } from "./replacement.ts";
 import { untilMet } from "./waiting.ts";
@@ -19,14 +20,6 @@ const LISTEN_MS = 60_000;
 const LOOK_MS = 50;
 /** Seconds of grace where neither the caller nor the container says otherwise. */
 const GRACE_S = 10;
-
-/** Ports of the host that a mapping takes. */
-function overlap(a: PortMapping, b: PortMapping): boolean {
-  if (a.hostPort === 0 || b.hostPort === 0 || (a.protocol ?? "tcp") !== (b.protocol ?? "tcp")) return false;
-  const any = (ip: string | undefined) => ip === undefined || ip === "" || ip === "0.0.0.0" || ip === "::";
-  if (!any(a.hostIp) && !any(b.hostIp) && a.hostIp !== b.hostIp) return false;
-  return a.hostPort < b.hostPort + (b.count ?? 1) && b.hostPort < a.hostPort + (a.count ?? 1);
-}
 
 /** Published ports that go over from the old container, and those that the new one opens itself. */
 function portsOf(old: ContainerConfig, desired: ContainerConfig): { moved: PortMapping[]; fresh: PortMapping[] } {
@@ -46,7 +39,7 @@ export function exclusive(old: ContainerConfig, desired: ContainerConfig): strin
     }
   }
   const { fresh } = portsOf(old, desired);
-  const port = fresh.find((f) => (old.publish ?? []).some((b) => overlap(f, b)));
+  const port = fresh.find((f) => (old.publish ?? []).some((b) => sharesHostPort(f, b)));
   if (port !== undefined) return `port ${port.hostPort} of the host now leads to another port of the container`;
   return undefined;
 }
@@ -89,7 +82,9 @@ export async function startFirst(
   await handOver(engine, { from: old, aside }, { id, name: desired.name, networks: networks ?? [] });
   await drain(engine, old, options.timeoutS);
   await engine.stop(old.id, options.timeoutS);
-  if (!options.keepOld) await engine.remove(old.id, options.renewVolumes);
+  // Kept for a way back, it must not keep ports from others that the new one does not have.
+  if (options.keepOld) await engine.release(old.id);
+  else await engine.remove(old.id, options.renewVolumes);
   return { old, id, moved, aside };
 }
 

@@ -37,12 +37,17 @@ export class Steps {
 
   /** Replacements of services' containers. */
   readonly rollouts: Rollouts;
+  /** Containers that another takes the place of. */
+  readonly #remade: ReadonlySet<string>;
+  /** Those of them that ran until a step stopped them. */
+  readonly #stopped = new Set<string>();
 
   /** @param steps all of the plan */
   constructor(engine: ComposeEngine, project: ComposeProject, steps: readonly PlanStep[], options: StepOptions) {
     this.#engine = engine;
     this.#project = project;
     this.#options = options;
+    this.#remade = new Set(steps.flatMap((s) => s.action === "recreate" ? s.observedId ?? [] : []));
     this.rollouts = new Rollouts(engine, project, steps, {
       renewVolumes: options.renewVolumes === true,
       noStart: options.noStart === true,
@@ -80,10 +85,36 @@ export class Steps {
       case "restart":
         return await this.#start(step, signal);
       case "stop":
-        return await this.#engine.stop(this.#old(step).id, this.#options.timeoutS);
+        return await this.#stop(step);
       case "remove":
         return await this.#remove(step);
     }
+  }
+
+  /** One that is to be made anew gives its ports up at once: another may have been waiting for them. */
+  async #stop(step: PlanStep): Promise<void> {
+    const { id, status } = this.#old(step);
+    await this.#engine.stop(id, this.#options.timeoutS);
+    if (!this.#remade.has(id)) return;
+    if (isUp(status)) this.#stopped.add(id);
+    await this.#engine.release(id);
+  }
+
+  /**
+   * Starts again what was stopped to be made anew and was not.
+   *
+   * @returns what was done, as sentences
+   */
+  async startAgain(): Promise<string[]> {
+    const left = [...this.#stopped].flatMap((id) => this.#engine.container(id) ?? []).filter((c) => !isUp(c.status));
+    return await Promise.all(left.map(async ({ id, name }) => {
+      try {
+        await this.#engine.start(id);
+        return `container ${name}, which was stopped, was started again`;
+      } catch (e) {
+        return `container ${name} was stopped, and could not be started again: ${toNyxError(e).message}`;
+      }
+    }));
   }
 
   async #pull(step: PlanStep, signal: AbortSignal): Promise<void> {

@@ -99,7 +99,8 @@ export function supervisedEngine({ supervisor, deps, images, volumes, networks }
       const { ip, netNS, state } = container?.record ?? {};
       if (container === undefined || ip === undefined || !container.live) return false;
       const netnsPath = netNS ?? `/proc/${state?.pid}/ns/net`;
-      const probe = { netnsPath, type: "tcp", target: `${ip}:${port}`, timeoutMs: LISTEN_MS } as const;
+      const target = `${ip.includes(":") ? `[${ip}]` : ip}:${port}`;
+      const probe = { netnsPath, type: "tcp", target, timeoutMs: LISTEN_MS } as const;
       return (await deps.stages.network.call("probe", probe)).exitCode === 0;
     },
     setAliases: async (id, attachments) => {
