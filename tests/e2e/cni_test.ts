@@ -1,9 +1,8 @@
 /** A whole nyxd with CNI networks: what users do, what a crash leaves, what --dns cni says, what cannot be. */
 
 import assert from "node:assert/strict";
-import { type CniWorld, startCniWorld } from "../support/cni_world.ts";
+import { type CniWorld, NOTHING, startCniWorld, traces } from "../support/cni_world.ts";
 import { nyxdCommand, startNyxd } from "../support/daemon.ts";
-import { names } from "../support/truth.ts";
 
 const SLEEP = ["sleep", "1000"];
 const SERVE = ["sh", "-c", "echo served >/tmp/i; exec httpd -f -p 80 -h /tmp"];
@@ -29,21 +28,6 @@ async function hear(world: CniWorld, address: string): Promise<string> {
   }
   return "nothing";
 }
-
-/** All that containers leave on the machine and in nyxd's directory, but for chains of plugins that belong to no container. */
-function traces(world: CniWorld): Record<string, string[]> {
-  const { baseDir, prefix } = world.nyxd;
-  const rules = ["iptables-save", "ip6tables-save"].map((tool) => world.run(tool).stdout).join("\n").split("\n");
-  return {
-    rules: rules.filter((l) => l.includes(prefix) || /CNI-(DN-)?[0-9a-f]{8}/.test(l) || l.includes("dport")),
-    links: world.must("ip", "-br", "link").split("\n").filter((l) => l.startsWith("veth")),
-    leases: names(`${baseDir}/network/cni/ipam/nyx`).filter((n) => n.startsWith("10.")),
-    results: names(`${baseDir}/network/cni/results`),
-    netns: names(`${baseDir}/run/netns`),
-  };
-}
-
-const NOTHING = { rules: [], links: [], leases: [], results: [], netns: [] };
 
 Deno.test("run -p, exec, names, connect, kill -9 of nyxd and of a container meanwhile, rm: nothing is left", async () => {
   await using world = await startCniWorld();

@@ -6,6 +6,23 @@
 import { type Nyxd, type NyxdOptions, startNyxd } from "./daemon.ts";
 import { inNetns, mustInNetns, type Outcome, TestHosts } from "./net_hosts.ts";
 import { busyboxImage } from "./oci.ts";
+import { names } from "./truth.ts";
+
+/** All that containers leave on the machine and in nyxd's directory, but for chains of plugins that belong to no container. */
+export function traces(world: CniWorld): Record<"rules" | "links" | "leases" | "results" | "netns", string[]> {
+  const { baseDir, prefix } = world.nyxd;
+  const rules = ["iptables-save", "ip6tables-save"].map((tool) => world.run(tool).stdout).join("\n").split("\n");
+  return {
+    rules: rules.filter((l) => l.includes(prefix) || /CNI-(DN-)?[0-9a-f]{8}/.test(l) || l.includes("dport")),
+    links: world.must("ip", "-br", "link").split("\n").filter((l) => l.startsWith("veth")),
+    leases: names(`${baseDir}/network/cni/ipam/nyx`).filter((n) => n.startsWith("10.")),
+    results: names(`${baseDir}/network/cni/results`),
+    netns: names(`${baseDir}/run/netns`),
+  };
+}
+
+/** What {@linkcode traces} finds where no container is attached. */
+export const NOTHING = { rules: [], links: [], leases: [], results: [], netns: [] };
 
 /** Such a nyxd, and its machine. */
 export interface CniWorld extends AsyncDisposable {

@@ -31,7 +31,9 @@ export interface Fault {
   victim?: "nyxd" | "worker" | "monitor" | "crun";
 }
 
-const STAGES = ["pull", "extract", "rootfs", "bundle", "network", "streams"] as const;
+const STAGES = ["pull", "extract", "rootfs", "bundle", "network", "cni", "streams"] as const;
+/** Workers that are the same stage to nyxd. */
+const SAME: Readonly<Record<string, string>> = { cni: "network" };
 /** Questions that change nothing and come at any time. */
 const IGNORED = new Set(["network.diagnose", "network.probe", "rootfs.usage", "rootfs.seccompFilters"]);
 
@@ -106,7 +108,7 @@ function rememberWorkers(): Map<string, Worker> {
     constructor(url: string | URL, options?: WorkerOptions) {
       super(url, options);
       const stage = /\/workers\/([a-z]+)\/main\.ts/.exec(String(url))?.[1];
-      if (stage !== undefined) workers.set(stage, this);
+      if (stage !== undefined) workers.set(SAME[stage] ?? stage, this);
     }
   };
   return workers;
@@ -128,11 +130,11 @@ async function step<T>(saboteur: Saboteur, name: string, job: () => Promise<T>):
 function wrapStages(saboteur: Saboteur): void {
   const stages = new WeakMap<object, string>();
   for (const stage of STAGES) {
-    const make = Workers.prototype[stage] as () => object;
+    const make = Workers.prototype[stage] as (...args: unknown[]) => object;
     Object.defineProperty(Workers.prototype, stage, {
-      value: function (this: Workers) {
-        const host = make.call(this);
-        stages.set(host, stage);
+      value: function (this: Workers, ...args: unknown[]) {
+        const host = make.apply(this, args);
+        stages.set(host, SAME[stage] ?? stage);
         return host;
       },
     });
