@@ -79,14 +79,16 @@ export async function changePorts(
   const spec = { ...record.spec, publish: [...rest, ...add] };
   await apply(container, deps, { spec, ports: [...numbered(rest, open), ...add] });
   const { attachments } = networkRequest(record, deps.defaults.network);
-  return add.length > 0 ? unpublished(attachments, deps.networks) : [];
+  return unpublished({ attachments, ports: add }, record.ports, deps.networks);
 }
 
-/** Why none of a container's ports is published, when that is so. They lead to the network with its default route. */
+/** Why none of the ports asked for is published, when none is open. They lead to the network with the default route. */
 export function unpublished(
-  attachments: readonly NetworkAttachment[],
+  { attachments, ports }: { attachments: readonly NetworkAttachment[]; ports: readonly PortMapping[] },
+  open: readonly PortMapping[],
   networks: Pick<SupervisorDeps["networks"], "isInternal" | "isDirect">,
 ): string[] {
+  if (ports.length === 0 || open.length > 0) return [];
   const names = attachments.map((a) => a.network).join(", ");
   const [route] = attachments.filter((a) => !networks.isInternal(a.network))
     .sort((a, b) => (b.gatewayPriority ?? 0) - (a.gatewayPriority ?? 0));

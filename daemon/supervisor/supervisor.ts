@@ -80,11 +80,11 @@ export class Supervisor extends SupervisorCore implements ContainerService {
         architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
       });
       const request = networkRequest(record, deps.defaults.network);
-      if (request.ports.length > 0) record.warnings.push(...unpublished(request.attachments, deps.networks));
       if (request.ports.length > 0 || request.attachments.some((a) => a.ip !== undefined || a.ip6 !== undefined)) {
         await deps.networks.ready(networks);
         record.ports = (await untilAvailable(() => deps.stages.network.call("reserve", request))).ports;
       }
+      record.warnings.push(...unpublished(request, record.ports, deps.networks));
       const container = this.admit(record);
       container.emit("create");
       return container;

@@ -5,7 +5,7 @@ import { NyxError } from "../../daemon/spec/errors.ts";
 import type { NetworkDefinition } from "../../workers/protocol.ts";
 import { eventually } from "../support/eventually.ts";
 import { answer, ask, hears, NET, place, startNetwork } from "../support/net_fixture.ts";
-import { HOST_IP, inNetns, mustInNetns, randomId, TestHosts } from "../support/net_hosts.ts";
+import { HOST_IP, inNetns, LAN_IP, mustInNetns, randomId, TestHosts } from "../support/net_hosts.ts";
 
 const SIX: NetworkDefinition = {
   name: "six",
@@ -159,7 +159,9 @@ Deno.test("macvlan with IPv6 alone: the LAN reaches the container, two networks 
     subnet6,
     gateway6,
   });
-  const networks = [NET, lan("lan", "fd77::/64", "fd77::2"), lan("lan2", "fd78::/64", "fd78::1")];
+  const { subnet6: _, gateway6: __, ...four } = lan("lan4", "", "");
+  const lan4 = { ...four, subnet: "192.168.77.0/24", gateway: LAN_IP, ipRange: "192.168.77.64/28" };
+  const networks = [NET, SIX, lan("lan", "fd77::/64", "fd77::2"), lan("lan2", "fd78::/64", "fd78::1"), lan4];
   const { worker } = await startNetwork(hosts, networks);
   const web = await place(worker, "web", [], [{ network: "lan", ip6: "fd77::9" }]);
   const two = await place(worker, "two", [], [{ network: "lan2", ip6: "fd78::9" }]);
@@ -167,4 +169,14 @@ Deno.test("macvlan with IPv6 alone: the LAN reaches the container, two networks 
   assert.notEqual(web.endpoints[0]?.mac, two.endpoints[0]?.mac);
   await answer(hosts, web.netnsPath, "web", ["80/tcp"], true);
   await hears(hosts.lan, "tcp", "fd77::9", 80, "web fd77::2");
+  // With IPv4 on the LAN and IPv6 behind a bridge, ports are published where there is something to publish: on IPv6.
+  const mixed = await place(worker, "mixed", [{ hostPort: 8080, containerPort: 80 }], ["lan4", "six"]);
+  assert.deepEqual([mixed.ports.map((p) => p.hostIp), mixed.gatewayNetwork, mixed.gatewayNetwork6], [
+    ["::"],
+    "lan4",
+    "six",
+  ]);
+  await answer(hosts, mixed.netnsPath, "mixed", ["80/tcp"], true);
+  await hears(hosts.lan, "tcp", mixed.ip, 80, `mixed ${LAN_IP}`);
+  await hears(hosts.lan, "tcp", "fd77::1", 8080, "mixed fd77::2");
 });
