@@ -118,6 +118,20 @@ Deno.test("one network with IPv4 and one with IPv6 alone: each has its default r
   const after = await change("six", "nyx");
   assert.deepEqual([after.gatewayNetwork, after.gatewayNetwork6], ["nyx", "six"]);
   await reached(true, true, "both again");
+  // A port of IPv4 cannot go over to a container that has none; those of IPv6 can.
+  const next = await place(worker, "next", [], ["six"]);
+  await answer(hosts, next.netnsPath, "next", ["80/tcp"], true);
+  const move = (...chosen: typeof after.ports) =>
+    worker.call("movePorts", { from: web.id, to: next.id, ports: chosen });
+  await assert.rejects(move(...after.ports), /0\.0\.0\.0:8080\/tcp: no network of next has IPv4/);
+  await reached(true, true, "nothing moved");
+  await move(...after.ports.filter((p) => p.hostIp === "::"));
+  await hears(hosts.lan, "tcp", "fd77::1", 8080, "next fd77::2");
+  await hears(hosts.lan, "tcp", HOST_IP, 8080, "web 192.168.77.2");
+  await worker.call("teardown", { id: next.id });
+  await worker.call("release", { id: next.id });
+  await change("six", "nyx");
+  await reached(true, true, "back");
   const settled = seen(web.netnsPath);
   for (const lose of [false, true]) {
     await worker.kill();

@@ -102,11 +102,14 @@ export async function movePorts(
       `Could not move ${portText(missing)}: ${giver.reservation.name} does not publish it`,
     );
   }
-  const lacking = ports.find((p) => p.hostIp.includes(":") && taker.active.target?.ip6 === undefined);
+  const { ip, ip6 } = taker.active.target ?? {};
+  const lacking = ports.find((p) => (p.hostIp.includes(":") ? ip6 : ip) === undefined);
   if (lacking !== undefined) {
     throw new NyxError(
       "failed_precondition",
-      `Could not move ${portText(lacking)}: no network of ${taker.reservation.name} has IPv6`,
+      `Could not move ${portText(lacking)}: no network of ${taker.reservation.name} has IPv${
+        lacking.hostIp.includes(":") ? 6 : 4
+      }`,
     );
   }
   const rest = giver.reservation.ports.filter((q) => !ports.some((p) => samePort(p, q)));
