@@ -12,4 +12,15 @@ export interface PriorityKernel {
   setNice(nice: number): void;
   /** The calling thread's nice value. */
   nice(): number;
+  /**
+   * Has a thread run in shorter turns: woken, it need not wait until others have had their longer ones, and gets no larger share
+   * (sched_setattr(2); kernels before 6.12 take it and ignore it). Threads and programs that it starts do not inherit it. Threads
+   * with another policy than the normal one are left alone.
+   *
+   * @param tid thread; the process's id means its first thread
+   * @param ns length of a turn, nanoseconds, 100,000 at least
+   */
+  setSlice(tid: number, ns: number): void;
+  /** Length of a thread's turns, nanoseconds; 0 where none was set, or the kernel does not tell. */
+  slice(tid: number): number;
 }

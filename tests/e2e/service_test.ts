@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { linuxPriority } from "../../ffi/linux/priority.ts";
 import { nyxdCommand, startNyxd } from "../support/daemon.ts";
 
 Deno.test("nyxd under systemd: READY=1 comes when the API answers, STOPPING=1 before it goes", async () => {
@@ -25,6 +26,18 @@ Deno.test("nyxd's socket: mode 0660 and the group asked for, in a base directory
   assert.equal((info.mode ?? 0) & 0o777, 0o660);
   assert.equal(info.gid, 1);
   assert.equal((Deno.statSync(nyxd.baseDir).mode ?? 0) & 0o777, 0o700);
+});
+
+Deno.test("nyxd: the threads that answer names and set up networks have short turns, the others and what it starts have not", async () => {
+  await using nyxd = await startNyxd();
+  const kernel = linuxPriority();
+  const threads = [...Deno.readDirSync(`/proc/${nyxd.pid}/task`)].map(({ name }) => kernel.slice(Number(name)));
+  // Kernels before 6.12 say 0 of all.
+  if (threads.every((ns) => ns === 0)) return;
+  assert.equal(kernel.slice(nyxd.pid), 100_000);
+  assert.equal(threads.filter((ns) => ns === 100_000).length, 2, threads.join(" "));
+  const children = Deno.readTextFileSync(`/proc/${nyxd.pid}/task/${nyxd.pid}/children`).trim().split(" ");
+  for (const pid of children.filter((c) => c !== "")) assert.ok(kernel.slice(Number(pid)) > 100_000, pid);
 });
 
 Deno.test("nyxd: a setting that cannot work ends the start with a sentence, and leaves nothing on the host", async () => {

@@ -2,10 +2,12 @@
 
 import { NyxError } from "../../daemon/spec/errors.ts";
 import { linuxNamespace } from "../../ffi/linux/namespace.ts";
+import { linuxPriority } from "../../ffi/linux/priority.ts";
 import { linuxSocket } from "../../ffi/linux/socket.ts";
 import { openNft } from "../../ffi/nftables/libnftables.ts";
 import type { NetworkStage } from "../protocol.ts";
 import { emitter, serve } from "../serve.ts";
+import { takeShortTurns } from "../../ffi/short_turns.ts";
 import { change } from "./change.ts";
 import { setup, takeDown } from "./container.ts";
 import { facts } from "./facts.ts";
@@ -23,6 +25,11 @@ const env: Environment = {
   log,
   onRepair: (what) => event({ kind: "repaired", what }),
 };
+takeShortTurns(
+  linuxPriority(),
+  [0],
+  (error) => log("debug", "No short turns for the network", { error: String(error) }),
+);
 const serial = new Serial();
 let session: Session | undefined;
 

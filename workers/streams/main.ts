@@ -4,10 +4,12 @@ import { linuxFile } from "../../ffi/linux/file.ts";
 import { linuxMount } from "../../ffi/linux/mount.ts";
 import { linuxNamespace } from "../../ffi/linux/namespace.ts";
 import { linuxPoll } from "../../ffi/linux/poll.ts";
+import { linuxPriority } from "../../ffi/linux/priority.ts";
 import { linuxProcess } from "../../ffi/linux/process.ts";
 import { linuxTty } from "../../ffi/linux/tty.ts";
 import { NyxError, toErrorData } from "../../daemon/spec/errors.ts";
 import { emitter, type Handlers, serve } from "../serve.ts";
+import { takeShortTurns } from "../../ffi/short_turns.ts";
 import type { StreamsStage } from "../protocol.ts";
 import type { StreamsContext } from "./context.ts";
 import { forgetEarlierBoot } from "./boot.ts";
@@ -26,6 +28,12 @@ type Init = StreamsStage["ops"]["init"];
 type Ops = Omit<Handlers<StreamsStage>, "init">;
 
 const emit = emitter<StreamsStage>();
+// The main thread, which answers names and the API, has no FFI of its own.
+takeShortTurns(
+  linuxPriority(),
+  [Deno.pid],
+  (error) => emit.log("debug", "No short turns for the main thread", { error: String(error) }),
+);
 let ready: Promise<Init["result"]> | undefined;
 let ops: Ops | undefined;
 
