@@ -6,13 +6,19 @@
 import { NyxError } from "../../daemon/spec/errors.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { tryParseMac } from "../../ffi/ip_address.ts";
-import { newSubLink } from "../../ffi/netlink/requests.ts";
+import { deleteLink, newSubLink, setLink } from "../../ffi/netlink/requests.ts";
 import type { Link, RtNetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { IFF_LOOPBACK, IFF_UP } from "../../ffi/netlink/rtnetlink_constants.ts";
 import { modeNumber, type Network } from "./definition.ts";
 import type { Bridge } from "./host.ts";
 import type { Lease } from "./leases.ts";
 import type { Netns } from "./pool.ts";
+
+/**
+ * What an interface is called until it has its name. Linux before 6.14 takes the name of a new one for taken when a link of the
+ * namespace that asks has it, though it is to be made in another: and most hosts have an eth0.
+ */
+const NEW_NAME = "nyxnew0";
 
 function refuse(network: Network, why: string): NyxError {
   return new NyxError(
@@ -42,6 +48,18 @@ export function findParent(rt: RtNetlink, network: Network): Bridge {
   return { index, owned: false, mac };
 }
 
+/** Gives a new interface its name; one that cannot have it goes again. */
+function rename(rt: RtNetlink, name: string): void {
+  const made = rt.link(NEW_NAME);
+  if (made === undefined) throw new NyxError("unavailable", `Interface ${NEW_NAME} went away while it was set up`);
+  try {
+    rt.run(setLink(made.index, { name }));
+  } catch (e) {
+    rt.run(deleteLink(made.index));
+    throw e;
+  }
+}
+
 /** Makes a container's interface; up and addresses are the caller's. */
 export function makeSubLink(
   home: RtNetlink,
@@ -51,10 +69,12 @@ export function makeSubLink(
   if ((parent.flags & IFF_UP) === 0) throw refuse(network, `is down; run: ip link set ${network.parent} up`);
   const kind = network.driver === "ipvlan" ? "ipvlan" : "macvlan";
   const mac = kind === "macvlan" ? tryParseMac(lease.mac) : undefined;
+  const halfMade = netns.rt.link(NEW_NAME);
+  if (halfMade !== undefined) netns.rt.run(deleteLink(halfMade.index));
   try {
     home.run(newSubLink({
       kind,
-      name,
+      name: NEW_NAME,
       parent: parent.index,
       netnsFd: netns.fd,
       mode: modeNumber(network),
@@ -73,4 +93,5 @@ export function makeSubLink(
     }
     throw e;
   }
+  rename(netns.rt, name);
 }
