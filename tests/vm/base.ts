@@ -59,6 +59,8 @@ export const GUEST_PACKAGES: readonly string[] = [
   "systemd-sysv",
   "procps",
   "ca-certificates",
+  // Servers of every protocol; its libraries are there already.
+  "socat",
 ];
 
 /** What a root that is unpacked only needs by name: nothing pulls it in as essential. */
@@ -131,14 +133,25 @@ function loadOrder(modulesDir: string, wanted: readonly string[]): string[] {
   return order;
 }
 
-function initramfs(root: string, kernelRelease: string): Uint8Array<ArrayBuffer> {
+/**
+ * A first root of busybox: `/init`, and below `/modules` kernel modules with their `order`.
+ *
+ * @param init script of guest/ that is `/init`
+ * @param more files of the root that are there as well, by path without a leading slash
+ */
+export function initramfs(
+  { root, kernelRelease }: Pick<GuestBase, "root" | "kernelRelease">,
+  init: string,
+  modules: readonly string[],
+  more: readonly CpioEntry[] = [],
+): Uint8Array<ArrayBuffer> {
   const modulesDir = `${root}/usr/lib/modules/${kernelRelease}`;
-  const order = loadOrder(modulesDir, FIRST_MODULES);
+  const order = loadOrder(modulesDir, modules);
   const base = (path: string) => path.slice(path.lastIndexOf("/") + 1);
   const entries: CpioEntry[] = [
     { path: "bin", mode: 0o040755 },
     { path: "modules", mode: 0o040755 },
-    { path: "init", mode: 0o100755, data: Deno.readFileSync(`${HERE}guest/first.sh`) },
+    { path: "init", mode: 0o100755, data: Deno.readFileSync(`${HERE}guest/${init}`) },
     { path: "bin/busybox", mode: 0o100755, data: Deno.readFileSync(`${root}/bin/busybox`) },
     { path: "modules/order", mode: 0o100644, data: new TextEncoder().encode(order.map(base).join("\n") + "\n") },
     ...order.map((p) => ({
@@ -146,6 +159,7 @@ function initramfs(root: string, kernelRelease: string): Uint8Array<ArrayBuffer>
       mode: 0o100644,
       data: Deno.readFileSync(`${modulesDir}/${p}`),
     })),
+    ...more,
   ];
   return cpio(entries);
 }
@@ -201,7 +215,7 @@ async function build(arch: Arch, packages: readonly string[], dir: string): Prom
   };
   Deno.copyFileSync(`${root}/boot/vmlinuz-${kernelRelease}`, made.kernel);
   Deno.removeSync(`${root}/boot`, { recursive: true });
-  Deno.writeFileSync(made.initramfs, initramfs(root, kernelRelease));
+  Deno.writeFileSync(made.initramfs, initramfs(made, "first.sh", FIRST_MODULES));
   makeImage(root, made.image);
   return made;
 }

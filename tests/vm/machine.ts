@@ -7,6 +7,7 @@ import { run } from "../support/random_tree.ts";
 import { appImage } from "./app.ts";
 import { type Arch, type GuestBase, guestBase } from "./base.ts";
 import { Channel } from "./channel.ts";
+import { neighbourInitramfs } from "./neighbour.ts";
 import { LOG_SECTOR, replay, type Replayed } from "./disk_log.ts";
 
 /** What a guest is made of. */
@@ -27,9 +28,21 @@ export interface MachineOptions {
   systemd?: boolean;
   /** Ports of this machine's loopback that lead to ports of the guest. */
   forward?: { host: number; guest: number; protocol?: "tcp" | "udp" }[];
+  /** Another network interface, whose frames go from one unix socket to the other: a wire between two guests. */
+  wire?: Wire;
+  /** Be the small guest at the other end of such a wire (see neighbour.ts), not Debian with nyx. */
+  neighbour?: boolean;
   /** More Debian packages in the guest. */
   packages?: readonly string[];
   arch?: Arch;
+}
+
+/** One end of a wire between guests. */
+export interface Wire {
+  /** Path of this end's socket. */
+  here: string;
+  /** Path of the other end's. */
+  there: string;
 }
 
 /** What a script did in a guest. */
@@ -51,7 +64,8 @@ export class Machine implements AsyncDisposable {
   private constructor(
     private readonly options: MachineOptions,
     private readonly base: GuestBase,
-    private readonly app: string,
+    /** The disk with nyx; the small guest has none. */
+    private readonly app: string | undefined,
   ) {
     this.dir = Deno.makeTempDirSync({ prefix: "nyx-vm-" });
     globalThis.addEventListener("unload", this.#atExit);
@@ -66,8 +80,9 @@ export class Machine implements AsyncDisposable {
   /** Builds what is missing, makes the disks, and boots. */
   static async boot(options: MachineOptions = {}): Promise<Machine> {
     const base = await guestBase(options.arch, options.packages);
-    const machine = new Machine(options, base, await appImage(base));
+    const machine = new Machine(options, base, options.neighbour ? undefined : await appImage(base));
     try {
+      if (options.neighbour) Deno.writeFileSync(machine.#initramfs, neighbourInitramfs(base));
       if (options.dataMiB !== undefined) machine.#makeDataDisk(options.dataMiB);
       await machine.start();
       return machine;
@@ -133,11 +148,13 @@ export class Machine implements AsyncDisposable {
     }
   }
 
+  get #initramfs(): string {
+    return this.options.neighbour ? `${this.dir}/initramfs` : this.base.initramfs;
+  }
+
   #arguments(socket: string): string[] {
-    const { memoryMiB = 1536, append = "", forward = [], systemd, keepRoot } = this.options;
-    const { kernel, initramfs, image, consoleDevice } = this.base;
-    const disk = (file: string, options: string) => ["-drive", `file=${file},if=virtio,format=raw,${options}`];
-    const ports = forward.map((f) => `,hostfwd=${f.protocol ?? "tcp"}:127.0.0.1:${f.host}-:${f.guest}`).join("");
+    const { memoryMiB = 1536, append = "", systemd, keepRoot, neighbour } = this.options;
+    const { kernel, consoleDevice, machine } = this.base;
     const line = [
       `console=${consoleDevice} panic=-1 loglevel=4 net.ifnames=0`,
       systemd ? "nyx.init=/sbin/init systemd.show_status=0" : "",
@@ -146,26 +163,37 @@ export class Machine implements AsyncDisposable {
     ];
     return [
       ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-      ...this.base.machine,
-      ...[
-        "-accel",
-        "tcg,thread=multi",
-        "-cpu",
-        "max",
-        "-smp",
-        "2",
-        "-m",
-        String(memoryMiB),
-      ],
-      ...["-kernel", kernel, "-initrd", initramfs, "-append", line.filter((l) => l !== "").join(" ")],
+      ...machine,
+      ...["-accel", "tcg,thread=multi", "-cpu", "max"],
+      ...(neighbour ? ["-smp", "1", "-m", "256"] : ["-smp", "2", "-m", String(memoryMiB)]),
+      ...["-kernel", kernel, "-initrd", this.#initramfs, "-append", line.filter((l) => l !== "").join(" ")],
       ...["-serial", `file:${this.dir}/console-${this.#boots}.log`],
-      ...disk(image, "readonly=on"),
-      ...disk(this.app, "readonly=on"),
-      ...this.#dataDisk(),
-      ...["-netdev", `user,id=net${ports}`, "-device", "virtio-net-pci,netdev=net,romfile="],
+      ...this.#disks(),
+      ...this.#network(),
       ...["-device", "virtio-rng-pci"],
       ...["-chardev", `socket,id=agent,path=${socket}`],
       ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=nyx.agent"],
+    ];
+  }
+
+  #disks(): string[] {
+    if (this.app === undefined) return [];
+    const disk = (file: string) => ["-drive", `file=${file},if=virtio,format=raw,readonly=on`];
+    return [...disk(this.base.image), ...disk(this.app), ...this.#dataDisk()];
+  }
+
+  /** eth0 leads to this machine by QEMU's user mode network, and the next interface is the wire; the small guest has that alone. */
+  #network(): string[] {
+    const { forward = [], wire, neighbour } = this.options;
+    const ports = forward.map((f) => `,hostfwd=${f.protocol ?? "tcp"}:127.0.0.1:${f.host}-:${f.guest}`).join("");
+    const out = neighbour ? [] : ["-netdev", `user,id=net${ports}`, "-device", "virtio-net-pci,netdev=net,romfile="];
+    if (wire === undefined) return out;
+    const { here, there } = wire;
+    const mac = `52:54:00:00:00:0${neighbour ? 2 : 1}`;
+    return [
+      ...out,
+      ...["-netdev", `dgram,id=wire,local.type=unix,local.path=${here},remote.type=unix,remote.path=${there}`],
+      ...["-device", `virtio-net-pci,netdev=wire,romfile=,mac=${mac}`],
     ];
   }
 

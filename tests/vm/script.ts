@@ -15,6 +15,7 @@
  * ...                                          any number of lines
  *
  * host$ curl -s http://127.0.0.1:$WEB          typed on this machine, in the repository; $DENO is the deno that runs
+ * guest2$ wget -qO- http://192.0.2.1/          typed in a second, small guest (see neighbour.ts) on a wire with the first
  *
  * @restart                                     the guest is restarted; @cut takes its power away and starts it again
  * ```
@@ -32,13 +33,15 @@ export interface RunMachine {
   append: string[];
   /** Name of the variable and port in the guest. */
   forward: { name: string; guest: number }[];
+  /** A second guest is on a wire with this one. */
+  neighbour?: boolean;
 }
 
 /** One thing that is done. */
 export interface Step {
   /** Line in the file, from 1. */
   line: number;
-  kind: "guest" | "host" | "restart" | "cut";
+  kind: "guest" | "guest2" | "host" | "restart" | "cut";
   command: string;
   /** Lines of output as written in the file. */
   expected: string[];
@@ -57,7 +60,7 @@ export interface Run {
   steps: Step[];
 }
 
-const COMMAND = /^(~)?(host)?\$ (.*)$/;
+const COMMAND = /^(~)?(host|guest2)?\$ (.*)$/;
 
 /** Takes the words of `@vm` in. */
 function machineWords(words: readonly string[], machine: RunMachine, fail: (why: string) => never): void {
@@ -96,9 +99,10 @@ export function parseRun(name: string, text: string): Run {
     const fail = (why: string): never => {
       throw new Error(`${name}:${i + 1}: ${why}`);
     };
-    const [, eventually, host, command] = COMMAND.exec(text) ?? [];
+    const [, eventually, where, command] = COMMAND.exec(text) ?? [];
     if (command !== undefined) {
-      const kind = host === undefined ? "guest" : "host";
+      const kind = where === "host" || where === "guest2" ? where : "guest";
+      if (kind === "guest2") run.machine.neighbour = true;
       last = { line: i + 1, kind, command, expected: [], code: 0, eventually: eventually !== undefined };
       run.steps.push(last);
     } else if (text.startsWith("> ") && last !== undefined && last.expected.length === 0) {

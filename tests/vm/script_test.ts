@@ -18,6 +18,7 @@ Deno.test("parseRun: title, guest, steps with continuation, output, exit code", 
       "",
       "# A remark",
       "~host$ third",
+      "guest2$ fourth",
       "@cut",
     ].join("\n"),
   );
@@ -28,12 +29,14 @@ Deno.test("parseRun: title, guest, steps with continuation, output, exit code", 
     systemd: true,
     append: ["a=b", "c"],
     forward: [{ name: "WEB", guest: 80 }],
+    neighbour: true,
   });
   const base = { code: 0, eventually: false, expected: [] };
   assert.deepEqual(run.steps, [
     { ...base, line: 5, kind: "guest", command: "first \\\nsecond", expected: ["one", "", "two"], code: 3 },
     { ...base, line: 13, kind: "host", command: "third", eventually: true },
-    { ...base, line: 14, kind: "cut", command: "@cut" },
+    { ...base, line: 14, kind: "guest2", command: "fourth" },
+    { ...base, line: 15, kind: "cut", command: "@cut" },
   ]);
 });
 

@@ -1,20 +1,30 @@
 #!/bin/sh
 # Runs what the host sends over a virtio serial port. Request, one line: ID SECONDS BASE64-OF-SCRIPT. Answer, one line: ID CODE
-# BASE64-OF-OUTPUT. Before the first request it sets up the guest's network, which QEMU's user mode networking fixes.
+# BASE64-OF-OUTPUT. Before the first request it sets up the guest's network, unless it is told `without-network`.
 mkdir -p /run/vm
-modprobe virtio_net
-modprobe virtio_console
-ip link set lo up
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-  [ -e /sys/class/net/eth0 ] && break
-  sleep 0.1
-done
-if [ -e /sys/class/net/eth0 ]; then
-  ip link set eth0 up
-  ip addr add 10.0.2.15/24 dev eth0
-  ip route add default via 10.0.2.2
-fi
-[ -w /etc ] && echo "nameserver 10.0.2.3" >/etc/resolv.conf
+network() {
+  modprobe virtio_net
+  modprobe virtio_console
+  ip link set lo up
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    [ -e /sys/class/net/eth0 ] && break
+    sleep 0.1
+  done
+  # These addresses are fixed by QEMU's user mode networking.
+  if [ -e /sys/class/net/eth0 ]; then
+    ip link set eth0 up
+    ip addr add 10.0.2.15/24 dev eth0
+    ip route add default via 10.0.2.2
+  fi
+  # The wire to a second guest.
+  if [ -e /sys/class/net/eth1 ]; then
+    ip link set eth1 up
+    ip addr add 192.0.2.1/24 dev eth1
+    [ ! -e /proc/sys/net/ipv6 ] || ip addr add 2001:db8::1/64 dev eth1 nodad
+  fi
+  [ -w /etc ] && echo "nameserver 10.0.2.3" >/etc/resolv.conf
+}
+[ "$1" = without-network ] || network
 for port in /sys/class/virtio-ports/*; do
   [ "$(cat "$port/name")" = nyx.agent ] && device=/dev/${port##*/}
 done
