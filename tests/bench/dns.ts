@@ -32,10 +32,30 @@ for await (const [bytes, from] of socket) {
   socket.send(bytes.slice(), from);
 }`;
 
-/** Latencies of answered questions, in ms. */
+/**
+ * Latencies of answered questions, in ms. The client goes before everything else, so that it is not its own waiting for a CPU that is
+ * measured.
+ */
 async function latencies(server: string, port: number, names: string, forSeconds: number): Promise<number[]> {
-  const text = await output("dnsperf", [
-    ...["-s", server, "-p", String(port), "-d", names, "-l", String(forSeconds), "-Q", String(RATE), "-c", "4", "-v"],
+  const text = await output("nice", [
+    ...[
+      "-n",
+      "-20",
+      "dnsperf",
+      "-s",
+      server,
+      "-p",
+      String(port),
+      "-d",
+      names,
+      "-l",
+      String(forSeconds),
+      "-Q",
+      String(RATE),
+      "-c",
+      "4",
+      "-v",
+    ],
   ]);
   return [...text.matchAll(/^> NOERROR \S+ \S+ ([0-9.]+)$/gm)].map((m) => Number(m[1]) * 1000);
 }
