@@ -6,23 +6,21 @@ import type { PriorityKernel } from "./priority.ts";
 const SLICE_NS = 100_000;
 
 /**
- * Gives threads short turns. What was started by them, containers among it, has the usual ones. A kernel that does not know it, or
- * a host that forbids it, changes nothing.
+ * Gives a thread short turns. What it starts, containers among it, has the usual ones. A kernel that does not know it, or a host
+ * that forbids it, changes nothing.
  *
  * @param kernel calls
- * @param tids threads; 0 is the calling one, the process's id the main one
+ * @param tid thread; 0 is the calling one, the process's id the main one
  * @param onFailure told why it could not be done
  */
 export function takeShortTurns(
   kernel: Pick<PriorityKernel, "setSlice">,
-  tids: readonly number[],
+  tid: number,
   onFailure: (error: unknown) => void,
 ): void {
-  for (const tid of tids) {
-    try {
-      kernel.setSlice(tid, SLICE_NS);
-    } catch (e) {
-      onFailure(e);
-    }
+  try {
+    kernel.setSlice(tid, SLICE_NS);
+  } catch (e) {
+    onFailure(e);
   }
 }

@@ -44,6 +44,18 @@ export const SO_PEERCRED = 17;
 export const SO_RCVTIMEO = 20;
 /** Receive buffer bytes beyond the limit, for root. */
 export const SO_RCVBUFFORCE = 33;
+/** IP protocol number of TCP (linux/in.h). */
+export const IPPROTO_TCP = 6;
+/** UDP. */
+export const IPPROTO_UDP = 17;
+/** SCTP. */
+export const IPPROTO_SCTP = 132;
+/** IP protocols that ports are of, by name. */
+export const PORT_PROTOCOLS: Readonly<Record<string, number>> = {
+  tcp: IPPROTO_TCP,
+  udp: IPPROTO_UDP,
+  sctp: IPPROTO_SCTP,
+};
 /** IPv6 option level, and its v6-only switch. */
 export const IPPROTO_IPV6 = 41;
 /** The v6-only switch. */

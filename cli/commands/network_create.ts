@@ -99,7 +99,6 @@ export const command = defineCommand({
     if (flags.scope !== undefined && flags.scope !== "local") {
       throw invalid("scope", flags.scope, "nyx is one host: local");
     }
-
     const subnets = subnetsOf(flags);
     const request: NetworkCreateRequest = {
       name: parseName(name),

@@ -3,6 +3,7 @@
 import type { IpBytes } from "../ip_address.ts";
 import { AF_INET, AF_INET6, type SocketKernel } from "../socket.ts";
 import { Attributes, type NetlinkMessage } from "./codec.ts";
+import { nfgenmsg } from "./nfnetlink.ts";
 import { NETLINK_NETFILTER, NetlinkError, type NetlinkRequest, NetlinkSocket } from "./socket.ts";
 
 const SUBSYS_CTNETLINK = 1 << 8;
@@ -47,10 +48,6 @@ export interface FlowTuple {
 export interface Flow {
   original: FlowTuple;
   reply: FlowTuple;
-}
-
-function nfgenmsg(family: number): Uint8Array {
-  return Uint8Array.of(family, 0, 0, 0);
 }
 
 function parseTuple(attributes: Attributes): FlowTuple | undefined {

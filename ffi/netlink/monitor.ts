@@ -4,6 +4,7 @@ import { isErrno } from "../errno.ts";
 import { AF_NETLINK, MSG_TRUNC, SOCK_RAW, type SocketKernel } from "../socket.ts";
 import { sockaddrNl } from "../socket_address.ts";
 import { Attributes, type NetlinkMessage, parseMessages } from "./codec.ts";
+import { NFGENMSG, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
 
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
@@ -17,13 +18,11 @@ export const RTNLGRP_IPV6_IFADDR = 9;
 /** nfnetlink group: nftables (linux/netfilter/nfnetlink.h). */
 export const NFNLGRP_NFTABLES = 7;
 
-const NFNL_SUBSYS_NFTABLES = 10;
 /** NFT_MSG_DELTABLE, DELCHAIN, DELRULE; in these and the following attribute 1 names the table. */
 const RULE_DELETIONS: readonly number[] = [2, 5, 8];
 /** NFT_MSG_DELSET, DELSETELEM. */
 const SET_DELETIONS: readonly number[] = [11, 14];
 const NFTA_TABLE = 1;
-const NFGENMSG = 4;
 
 /**
  * The nftables table that something went from, or that went itself, when a message of {@linkcode NFNLGRP_NFTABLES} tells that.

@@ -1,6 +1,6 @@
 /** Which local ports sockets have, by one dump instead of many probes (sock_diag(7), linux/inet_diag.h). */
 
-import { AF_INET, AF_INET6, type SocketKernel } from "../socket.ts";
+import { AF_INET, AF_INET6, IPPROTO_TCP, type IPPROTO_UDP, type SocketKernel } from "../socket.ts";
 import { type NetlinkRequest, NetlinkSocket } from "./socket.ts";
 
 const NETLINK_SOCK_DIAG = 4;
@@ -9,11 +9,6 @@ const SOCK_DIAG_BY_FAMILY = 20;
 const REQUEST_SIZE = 56;
 const TCP_LISTEN = 1 << 10;
 const ALL_STATES = 0xffffffff;
-
-/** IP protocol numbers that can be asked about. */
-export const IPPROTO_TCP = 6;
-/** UDP. */
-export const IPPROTO_UDP = 17;
 
 function dumpOf(family: number, protocol: number): NetlinkRequest {
   const bytes = new Uint8Array(REQUEST_SIZE);

@@ -5,15 +5,14 @@
 
 import { tryParseIp } from "../ip_address.ts";
 import { isErrno } from "../errno.ts";
-import type { NetlinkWriter } from "../netlink/codec.ts";
-import { NLM_F_CREATE } from "../netlink/codec.ts";
+import { type NetlinkWriter, NLM_F_CREATE } from "../netlink/codec.ts";
+import { nfgenmsg, NFNL_SUBSYS_NFTABLES } from "../netlink/nfnetlink.ts";
 import { NETLINK_NETFILTER, type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
-import type { SocketKernel } from "../socket.ts";
+import { PORT_PROTOCOLS, type SocketKernel } from "../socket.ts";
 import { type MapElements, NftError } from "./nft.ts";
 
 const NFNL_MSG_BATCH_BEGIN = 0x10;
 const NFNL_MSG_BATCH_END = 0x11;
-const NFNL_SUBSYS_NFTABLES = 10;
 const NFT_MSG_NEWSETELEM = NFNL_SUBSYS_NFTABLES << 8 | 12;
 const NFT_MSG_DELSETELEM = NFNL_SUBSYS_NFTABLES << 8 | 14;
 const NFPROTO_INET = 1;
@@ -25,9 +24,6 @@ const NFTA_SET_ELEM_KEY = 1;
 const NFTA_SET_ELEM_DATA = 2;
 const NFTA_SET_ELEM_KEY_END = 10;
 const NFTA_DATA_VALUE = 1;
-
-/** IP protocols that ports are of. */
-const PROTOCOLS: Record<string, number> = { tcp: 6, udp: 17, sctp: 132 };
 
 /** Most elements of one change: their list is one attribute, which has 64 KiB at most. */
 export const MOST_ELEMENTS = 500;
@@ -46,7 +42,7 @@ function port(text: string): Uint8Array {
 
 /** One component: an address, one with `/0` for all, a protocol, a port, or a range of ports. */
 function component(text: string): Value {
-  const protocol = PROTOCOLS[text];
+  const protocol = PORT_PROTOCOLS[text];
   if (protocol !== undefined) {
     const value = Uint8Array.of(protocol, 0, 0, 0);
     return { first: value, last: value, interval: false };
@@ -88,8 +84,7 @@ function batchEdge(name: string, type: number): NetlinkRequest {
     type,
     flags: 0,
     unanswered: true,
-    // The last field is in network order.
-    write: (w) => w.header(Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES)),
+    write: (w) => w.header(nfgenmsg(0, NFNL_SUBSYS_NFTABLES)),
   };
 }
 
@@ -102,7 +97,7 @@ function requests(table: string, elements: MapElements, add: boolean): NetlinkRe
       type: add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
       flags: add ? NLM_F_CREATE : 0,
       write: (w) => {
-        w.header(Uint8Array.of(NFPROTO_INET, 0, 0, 0))
+        w.header(nfgenmsg(NFPROTO_INET))
           .string(NFTA_SET_ELEM_LIST_TABLE, table)
           .string(NFTA_SET_ELEM_LIST_SET, map)
           .nest(NFTA_SET_ELEM_LIST_ELEMENTS, () => {

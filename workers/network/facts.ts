@@ -2,7 +2,8 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { formatIp } from "../../ffi/ip_address.ts";
-import { addressesOfPort, IPPROTO_TCP, IPPROTO_UDP } from "../../ffi/netlink/sock_diag.ts";
+import { addressesOfPort } from "../../ffi/netlink/sock_diag.ts";
+import { IPPROTO_TCP, IPPROTO_UDP, PORT_PROTOCOLS } from "../../ffi/socket.ts";
 import { IFF_UP } from "../../ffi/netlink/rtnetlink_constants.ts";
 import { NftError } from "../../ffi/nftables/nft.ts";
 import type { NetworkStage, PathFacts } from "../protocol.ts";
@@ -40,13 +41,15 @@ function word(part: unknown): string {
 }
 
 /** Names of protocols as numbers: nft knows names from /etc/protocols alone, which a small host does not have. */
-const PROTOCOL_NAMES: Readonly<Record<string, string>> = { "6": "tcp", "17": "udp", "132": "sctp" };
+const PROTOCOL_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.entries(PORT_PROTOCOLS).map(([name, number]) => [String(number), name]),
+);
 
 /** Key of a port map, `… . PROTOCOL . PORT`, with the protocol's name whatever nft called it. */
 export function mapKey(text: string): string {
   const parts = text.split(" . ");
   const at = parts.length - 2;
-  const name = PROTOCOL_NAMES[parts[at] ?? ""];
+  const name = PROTOCOL_NAMES.get(parts[at] ?? "");
   if (name !== undefined) parts[at] = name;
   return parts.join(" . ");
 }

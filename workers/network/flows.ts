@@ -5,11 +5,9 @@
 
 import { Conntrack, type Flow } from "../../ffi/netlink/conntrack.ts";
 import { tryParseIp } from "../../ffi/ip_address.ts";
-import type { SocketKernel } from "../../ffi/socket.ts";
+import { IPPROTO_TCP, IPPROTO_UDP, type SocketKernel } from "../../ffi/socket.ts";
 import type { PortTarget, PublishedPort } from "./ruleset.ts";
 
-const IPPROTO_TCP = 6;
-const IPPROTO_UDP = 17;
 /** SYN_RECV, ESTABLISHED, and one end closed: bytes may still flow (linux/netfilter/nf_conntrack_tcp.h). */
 const OPEN_STATES: ReadonlySet<number> = new Set([2, 3, 4, 5]);
 

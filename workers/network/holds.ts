@@ -13,6 +13,7 @@ import {
   AF_INET,
   AF_INET6,
   IPPROTO_IPV6,
+  IPPROTO_SCTP,
   IPV6_V6ONLY,
   SO_RCVBUF,
   SO_REUSEADDR,
@@ -28,7 +29,6 @@ import type { PublishedPort } from "./ruleset.ts";
 export const MOST_HELD = 16;
 /** Port of nyx's own resolvers. */
 const DNS_PORT = 53;
-const IPPROTO_SCTP = 132;
 
 /** What a try to bind came to. */
 export type Bound = { fd: number } | "taken" | "no-address" | "no-protocol";

@@ -27,7 +27,7 @@ const env: Environment = {
 };
 takeShortTurns(
   linuxPriority(),
-  [0],
+  0,
   (error) => log("debug", "No short turns for the network", { error: String(error) }),
 );
 const serial = new Serial();

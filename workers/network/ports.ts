@@ -4,8 +4,8 @@ import { invalid, NyxError } from "../../daemon/spec/errors.ts";
 import type { PortMapping } from "../../daemon/spec/container.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { formatIp, tryParseIp } from "../../ffi/ip_address.ts";
-import { addressesOfPort, IPPROTO_TCP, IPPROTO_UDP, localPorts } from "../../ffi/netlink/sock_diag.ts";
-import type { SocketKernel } from "../../ffi/socket.ts";
+import { addressesOfPort, localPorts } from "../../ffi/netlink/sock_diag.ts";
+import { IPPROTO_TCP, IPPROTO_UDP, type SocketKernel } from "../../ffi/socket.ts";
 import { bindPort } from "./holds.ts";
 import { isAnyAddress, type PublishedPort } from "./ruleset.ts";
 

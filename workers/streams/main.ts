@@ -31,7 +31,7 @@ const emit = emitter<StreamsStage>();
 // The main thread, which answers names and the API, has no FFI of its own.
 takeShortTurns(
   linuxPriority(),
-  [Deno.pid],
+  Deno.pid,
   (error) => emit.log("debug", "No short turns for the main thread", { error: String(error) }),
 );
 let ready: Promise<Init["result"]> | undefined;
